@@ -1,0 +1,17 @@
+"""Residue that a cleaning process removes from circuit boards, measured from photographs."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from residue_batch.api import check, open_run, plan, run, try_pair
+
+__version__ = "0.1.0"
+__all__ = ["check", "open_run", "plan", "run", "try_pair"]
+
+
+def __getattr__(name: str) -> Any:
+    # numpy and OpenCV load when a call is asked for, not when the package is named
+    if name in __all__:
+        return getattr(import_module("residue_batch.api"), name)
+    raise AttributeError(f"module 'residue_batch' has no attribute {name!r}")

@@ -1,0 +1,362 @@
+"""The public calls: run, plan, check, try_pair, open_run. The command line calls only these.
+
+``run`` ties the rooms together: configuration -> boards -> cluster -> records
+-> tables and report. Everything it writes but ``run.json`` and ``run.jsonl``
+can be made again from ``records.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from residue_batch import __version__, records
+from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, scene_of
+from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
+from residue_batch.errors import Refusal, StaleRunError, UsageError
+from residue_batch.geometry import Box
+from residue_batch.ledger import JOURNAL, Ledger, Progress
+from residue_batch.outcome import REFUSED, Record
+from residue_batch.picture import plane_picture, write_png
+from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
+from residue_batch.program import AFTER, BEFORE
+from residue_batch.run.inline import Done, run_inline, settle
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+EXECUTORS = ("auto", "inline", "graph")
+WORKFLOW = "flux_residue"
+PINNED = ("numpy", "opencv-python-headless", "imagecodecs", "tifffile", "zarr")
+"""Libraries whose version may change a number: a run is not resumed with others unless told."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do: counted before anything is measured."""
+
+    lot: str
+    workflow: str
+    folder: str
+    boards: int
+    refused: int
+    done: int
+    tiles: int
+    passes: int
+    tasks: int
+    input_bytes: int
+    input_pixels: int
+    peak_bytes: int
+    seconds: float
+
+
+def versions() -> dict[str, str]:
+    """Versions that a run records."""
+    found = {name: version(name) for name in PINNED}
+    return {"residue-batch": __version__, "python": platform.python_version(), **found}
+
+
+# run ------------------------------------------------------------------------------
+
+
+def run(
+    lot: str | Path,
+    workflow: str | Path = WORKFLOW,
+    *,
+    board_type: str | Path | None = None,
+    out: str | Path = "runs",
+    executor: str = "auto",
+    tile: int | None = None,
+    workers: int | None = None,
+    cluster: str | Path | Cluster | None = None,
+    sets: Sequence[str] = (),
+    any_versions: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> xr.Dataset:
+    """Measure a lot. The same call again resumes: finished boards are not measured twice.
+
+    Parameters
+    ----------
+    lot, workflow, board_type
+        A name or a path each; ``board_type`` overrides the lot's.
+    out
+        The folder in which the run's own folder is made.
+    executor
+        ``auto``, ``inline`` (one task per board) or ``graph`` (one graph per board).
+    tile
+        Side of a tile in px; decides speed and memory, never a number.
+    workers
+        Local worker processes; 0 measures in this process, without Dask.
+    cluster
+        A cluster file or name, or the address of a scheduler.
+    sets
+        ``key=value`` settings above all files.
+    any_versions
+        Resume a run that other library versions began.
+    on_progress
+        Called after each board.
+
+    Returns
+    -------
+    The dataset of ``lot.zarr``; ``attrs["folder"]`` and ``attrs["exit_code"]`` are added to it.
+
+    Raises
+    ------
+    ConfigError, UsageError, LockedError, StaleRunError, ClusterError
+    """
+    if executor not in EXECUTORS:
+        raise UsageError(f"executor is {executor!r}; it may be {', '.join(EXECUTORS)}")
+    prepared = prepare(lot, workflow, board_type, sets, tile)
+    for setting in prepared.settings.values():
+        check_scene(setting)
+    folder = Path(out) / prepared.folder_name
+    with records.lock(folder):
+        _begin(folder, prepared, any_versions)
+        ledger = Ledger(folder, prepared, on_progress)
+        with _word_left(folder, prepared, ledger), records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
+            for done in _measured(ledger, executor, workers, cluster, sets):
+                ledger.take(done, log, journal)
+        return _finish(folder, prepared, ledger)
+
+
+def _measured(
+    ledger: Ledger, executor: str, workers: int | None, cluster: str | Path | Cluster | None, sets: Sequence[str]
+) -> Iterator[Done]:
+    """Results of every board that is not done yet, as they come."""
+    work = ledger.work()
+    if workers == 0:
+        for board, known in work:
+            yield settle(board, known, lambda b: run_inline(plan_board(b), b))
+        return
+    first = next(work, None)
+    if first is None:
+        return
+    from itertools import chain
+
+    from residue_batch.run.cluster import open_cluster
+    from residue_batch.run.driver import drive
+
+    with open_cluster(_cluster_spec(cluster, sets), workers) as client:
+        ledger.dashboard = str(client.dashboard_link or "")
+        ledger.tell("", "")
+        yield from drive(client, chain([first], work), executor)
+
+
+def _cluster_spec(cluster: str | Path | Cluster | None, sets: Sequence[str]) -> Cluster:
+    if isinstance(cluster, Cluster):
+        return cluster
+    if cluster is None:
+        return Cluster()
+    if "://" in str(cluster):
+        return Cluster(kind="address", address=str(cluster))
+    return load_cluster(str(cluster), sets_for(sets, "cluster"))
+
+
+@contextmanager
+def _word_left(folder: Path, prepared: Prepared, ledger: Ledger) -> Iterator[None]:
+    """Say in run.json when the run ends early: the same command resumes."""
+    try:
+        yield
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        state = {"status": "interrupted", "reason": reason, "done": len(ledger.rows())}
+        records.write_json(folder / "run.json", _head(prepared) | state)
+        raise
+
+
+def _head(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "lot": prepared.lot.lot,
+        "workflow": prepared.workflow.workflow,
+        "board_types": {name: _hashes(s) for name, s in sorted(prepared.settings.items())},
+        "fingerprint": prepared.fingerprint,
+        "versions": versions(),
+    }
+
+
+def _hashes(setting: Setting) -> dict[str, str | None]:
+    return {
+        "program": setting.program.fingerprint,
+        "frame": setting.frame.sha256 if setting.frame else None,
+        "golden": setting.golden.sha256 if setting.golden else None,
+    }
+
+
+def _begin(folder: Path, prepared: Prepared, any_versions: bool) -> None:
+    state = folder / "run.json"
+    if state.exists() and not any_versions:
+        before = json.loads(state.read_text()).get("versions", {})
+        other = {k: v for k, v in versions().items() if k != "python" and before.get(k, v) != v}
+        if other:
+            names = ", ".join(f"{k} {before[k]} -> {v}" for k, v in other.items())
+            raise StaleRunError(
+                f"{folder} was begun with other versions ({names}); use --any-versions or another --out"
+            )
+    resolved = folder / "resolved"
+    resolved.mkdir(exist_ok=True)
+    records.write_text(resolved / "workflow.yaml", to_yaml(prepared.workflow))
+    records.write_text(resolved / "lot.yaml", to_yaml(prepared.lot))
+    for setting in prepared.settings.values():
+        name = setting.board_type.board_type
+        records.write_text(resolved / f"board_type-{name}.yaml", to_yaml(setting.board_type))
+    records.write_json(state, _head(prepared) | {"status": "running"})
+
+
+def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
+    """Everything that is derived from the records: tables, statistics, report, and the exit code."""
+    from residue_batch import results
+    from residue_batch.report import ReportData, render
+    from residue_batch.statistics import judge, lot_summary, verdict_of
+
+    rows = ledger.rows()
+    dataset = results.dataset(rows, prepared.program, _attributes(prepared))
+    summary = lot_summary(dataset)
+    verdicts = judge(prepared.workflow.limits, dataset)
+    failed = verdict_of(verdicts) == "fail"
+    code = 1 if ledger.failures else 6 if failed else 3 if _refused(rows) else 0
+    counts = {"boards": len(rows), "measured": len(rows) - _refused(rows), "refused": _refused(rows)}
+    state = _head(prepared) | {"status": "finished", "counts": counts, "exit_code": code}
+    results.write_zarr(dataset, folder / "lot.zarr", summary)
+    records.write_text(folder / "boards.csv", results.boards_csv(dataset))
+    pictures = {row["board"]: folder / "boards" / f"{row['key']}.webp" for row in rows if row["outcome"] != REFUSED}
+    resolved = {path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())}
+    records.write_text(
+        folder / "report.html",
+        render(ReportData(dataset, summary, tuple(verdicts), prepared.scan.findings, pictures, state, resolved)),
+    )
+    records.write_json(folder / "run.json", state | {"damaged_records": ledger.damaged})
+    dataset.attrs |= {"folder": str(folder), "exit_code": code}
+    return dataset
+
+
+def _refused(rows: Sequence[Record]) -> int:
+    return sum(row["outcome"] == REFUSED for row in rows)
+
+
+def _attributes(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "title": f"Residue reduction of lot {prepared.lot.lot}",
+        "workflow": prepared.workflow.workflow,
+        "source": f"residue-batch {__version__}",
+        "fingerprint": prepared.fingerprint,
+    }
+
+
+# plan, try, check, open --------------------------------------------------------------
+
+
+def plan(
+    lot: str | Path,
+    workflow: str | Path = WORKFLOW,
+    *,
+    board_type: str | Path | None = None,
+    out: str | Path = "runs",
+    tile: int | None = None,
+    sets: Sequence[str] = (),
+) -> RunPlan:
+    """What ``run`` would do with the same arguments, from headers alone; nothing is measured.
+
+    Raises
+    ------
+    ConfigError, UsageError
+    """
+    prepared = prepare(lot, workflow, board_type, sets, tile)
+    folder = Path(out) / prepared.folder_name
+    ledger = Ledger(folder, prepared, None)
+    plans, unreadable, size = [], 0, 0
+    todo = 0
+    for board, _ in ledger.work():
+        todo += 1
+        try:
+            plans.append(plan_board(board))
+            size += sum(Path(file.path).stat().st_size for file in board.shots.values())
+        except (Refusal, OSError):
+            unreadable += 1
+    boards = len(prepared.scan.boards)
+    return RunPlan(
+        prepared.lot.lot,
+        prepared.workflow.workflow,
+        str(folder),
+        boards,
+        unreadable + sum(1 for shots in prepared.scan.boards if shots.problem),
+        len(prepared.scan.usable) - todo,
+        sum(p.tiles for p in plans),
+        max((len(s.program.passes) for s in prepared.settings.values()), default=0),
+        len(plans),
+        size,
+        sum(p.input_pixels for p in plans),
+        max((p.peak_bytes for p in plans), default=0),
+        sum(p.seconds for p in plans),
+    )
+
+
+def try_pair(
+    board_type: str | Path,
+    before: str | Path,
+    after: str | Path,
+    workflow: str | Path = WORKFLOW,
+    *,
+    folder: str | Path | None = None,
+    tile: int | None = None,
+    sets: Sequence[str] = (),
+) -> Record:
+    """Measure one pair here, and return its record.
+
+    Parameters
+    ----------
+    folder
+        Where to write every plane as a PNG; None for nowhere.
+
+    Raises
+    ------
+    ConfigError, UsageError
+    """
+    loaded = load_workflow(str(workflow), sets_for(sets, "workflow"))
+    setting = setting_of(load_board_type(str(board_type), sets_for(sets, "board_type")), loaded, tile)
+    check_scene(setting)
+    shots = {BEFORE: PhotoFile(str(before)), AFTER: PhotoFile(str(after))}
+    board = Board(Path(before).stem, "try", setting, shots)
+
+    def measure(board: Board) -> Board:
+        measured = run_inline(plan_board(board), board)
+        if folder is not None:
+            _write_planes(Path(folder), measured)
+        return measured
+
+    done = settle(board, frozenset(), measure)
+    if done.failure:
+        raise RuntimeError(done.failure)
+    assert done.record is not None
+    return done.record
+
+
+def _write_planes(folder: Path, board: Board) -> None:
+    """Every plane of the last pass as a PNG in the board frame."""
+    shape = scene_of(board.setting, board.shots[BEFORE])[0].shape
+    planes = every_plane(board, board.setting.program.passes[-1], Box.whole(shape))
+    for key, plane in planes.items():
+        if plane.ndim > 1:
+            write_png(folder / f"{key}.png", plane_picture(plane))
+
+
+def open_run(folder: str | Path) -> xr.Dataset:
+    """The dataset of a finished run.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run.
+    """
+    path = Path(folder) / "lot.zarr"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no finished run: there is no lot.zarr; run the lot again to finish it")
+    import xarray as xr
+
+    dataset: xr.Dataset = xr.open_zarr(path)
+    return dataset

@@ -1,0 +1,330 @@
+"""One board, stage by stage: open, match, fit, measure. Both executors call these functions.
+
+A ``Board`` is the small, frozen, picklable state that travels between tasks;
+pixels never do. Each process keeps the few photographs and scenes it last
+used (``recent``), so a stage that needs pixels reads them where it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from residue_batch import photo, store
+from residue_batch.canonical import canonical, digest
+from residue_batch.config import BoardType
+from residue_batch.errors import Refusal
+from residue_batch.geometry import Array, Box, Transform, tiles
+from residue_batch.matching.light import Light, fit_light, sample_light
+from residue_batch.matching.registration import Registration, register
+from residue_batch.matching.resample import linear_table, resample, to_linear
+from residue_batch.outcome import Record, conclude, gate_match
+from residue_batch.picture import write_picture
+from residue_batch.plan import Plan, make_plan
+from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
+from residue_batch.recent import Recent
+from residue_batch.scene import Scene, scene_of_shot, scene_of_type
+from residue_batch.tally import Tally, merge
+from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photograph to read: where it is and, where known, what it must hash to."""
+
+    path: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all boards of a type in one run share."""
+
+    board_type: BoardType
+    program: Program
+    frame: PhotoFile | None
+    golden: PhotoFile | None
+    tile: int
+    folder: str | None
+    """Where kept planes and thumbnails go; None for nowhere."""
+    thumb: int = 512
+    """Longest side of a thumbnail, px; 0 for none."""
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What of it decides the numbers."""
+        return {
+            "board_type": self.board_type.identity(),
+            "frame": self.frame.sha256 if self.frame else None,
+            "golden": self.golden.sha256 if self.golden else None,
+            "program": self.program.canonical,
+        }
+
+
+@dataclass(frozen=True)
+class Match:
+    """How a shot lies in the frame and in which light it was taken."""
+
+    registration: Registration | None
+    light: Light
+
+    @property
+    def transform(self) -> Transform:
+        return self.registration.transform if self.registration else Transform()
+
+
+@dataclass(frozen=True)
+class Board:
+    """The state of a board between stages."""
+
+    name: str
+    lot: str
+    setting: Setting
+    shots: Mapping[str, PhotoFile]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    matches: Mapping[str, Match] = field(default_factory=dict)
+    fits: Mapping[Key, Any] = field(default_factory=dict)
+    record: Record | None = None
+
+    @property
+    def key(self) -> str:
+        """sha256 of everything that decides this board's record; needs the shots' sha256."""
+        return board_key(self.name, self.lot, self.setting, {p: s.sha256 or "" for p, s in self.shots.items()})
+
+
+def board_key(name: str, lot: str, setting: Setting, sha256: Mapping[str, str]) -> str:
+    """The key of a board: board, lot, type, program, frame, reference and shots."""
+    return digest(canonical({"board": name, "lot": lot, "shots": dict(sha256), **setting.canonical}))
+
+
+# what a process keeps ------------------------------------------------------------
+
+_photos: Recent[photo.Photo] = Recent(2)
+_scenes: Recent[tuple[Scene, Registration | None]] = Recent(1)
+
+
+def forget_photographs() -> None:
+    """Let go of the decoded shots: the board is done."""
+    _photos.clear()
+
+
+def read_photo(board_type: BoardType, file: PhotoFile) -> photo.Photo:
+    """Read and check a photograph as its board type says."""
+    return photo.read(file.path, sha256=file.sha256, tone=board_type.tone, any_profile=board_type.any_profile)
+
+
+def _shot(board: Board, phase: str) -> photo.Photo:
+    file = board.shots[phase]
+    return _photos.get((file.path, file.sha256), lambda: read_photo(board.setting.board_type, file))
+
+
+def scene_of(setting: Setting, before: PhotoFile | None) -> tuple[Scene, Registration | None]:
+    """The scene of a setting, or of a before-shot where the board type has no frame."""
+
+    def prepare() -> tuple[Scene, Registration | None]:
+        board_type, blur = setting.board_type, setting.program.blur
+        if setting.frame is None:
+            assert before is not None
+            shot = _photos.get((before.path, before.sha256), lambda: read_photo(board_type, before))
+            return scene_of_shot(board_type, shot, blur), None
+        frame = read_photo(board_type, setting.frame)
+        golden = read_photo(board_type, setting.golden) if setting.golden else None
+        return scene_of_type(board_type, frame, golden, blur)
+
+    own = None if setting.frame else before
+    key = (setting.board_type, setting.frame, setting.golden, setting.program.blur, own)
+    return _scenes.get(key, prepare)
+
+
+def _scene(board: Board) -> Scene:
+    return scene_of(board.setting, board.shots[BEFORE])[0]
+
+
+# open ----------------------------------------------------------------------------
+
+
+def open_shot(board: Board, phase: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Read, hash, check and decode one shot; what it hashes to and its shape."""
+    file = board.shots[phase]
+    shot = read_photo(board.setting.board_type, file)
+    _photos.get((file.path, shot.sha256), lambda: shot)
+    return {phase: (shot.sha256, shot.pixels.shape)}
+
+
+def opened(board: Board, part: Mapping[str, tuple[str, tuple[int, ...]]]) -> Board:
+    """The board with the hashes of its shots; refuses two that cannot be compared."""
+    shots = {phase: replace(board.shots[phase], sha256=part[phase][0]) for phase in PHASES}
+    shapes = {phase: part[phase][1] for phase in PHASES}
+    if shots[BEFORE].sha256 == shots[AFTER].sha256:
+        raise Refusal("same_photo", "before and after are the same photograph", "give the shot taken after cleaning")
+    if shapes[BEFORE][2] != shapes[AFTER][2]:
+        raise Refusal("colour", "one shot is grey and the other in colour", "photograph both phases alike")
+    return replace(board, shots=shots, shapes=shapes)
+
+
+# match ---------------------------------------------------------------------------
+
+
+def match_shot(board: Board, phase: str) -> dict[str, Match]:
+    """Register one shot to the frame and find its light."""
+    scene = _scene(board)
+    shot = _shot(board, phase)
+    if shot.pixels.shape[2] != scene.code.shape[2]:
+        raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
+    if phase == BEFORE and board.setting.frame is None:
+        return {phase: Match(None, same_light(scene.shape, scene.code.shape[2]))}
+    found = register(shot.pixels, scene.code, scene.matchable, seed=0)
+    return {phase: Match(found, _light(board, scene, phase, shot, found))}
+
+
+def same_light(shape: tuple[int, int], channels: int) -> Light:
+    """The light of the reference itself."""
+    return Light((1.0,) * channels, (0.0,) * 5, 0.0, 0.0, 0, 1.0, False, shape)
+
+
+def _light(board: Board, scene: Scene, phase: str, shot: photo.Photo, found: Registration) -> Light:
+    reference = scene.clean_code
+    if reference is None:
+        if phase == BEFORE:
+            return same_light(scene.shape, scene.code.shape[2])
+        # without a clean reference the after shot is brought into the light of the before shot
+        reference = scene.code if board.setting.frame is None else _before_in_frame(board, scene)
+    table = linear_table(shot.pixels.dtype, shot.tone)
+    linear = to_linear(reference, scene.table)
+    samples = sample_light(shot.pixels, table, found.transform, linear, scene.matchable, scene.patch)
+    return fit_light(samples, scene.white, white_assumed=scene.white_assumed)
+
+
+def _before_in_frame(board: Board, scene: Scene) -> Array:
+    before = _shot(board, BEFORE)
+    found = register(before.pixels, scene.code, scene.matchable, seed=0)
+    return resample(before.pixels, found.transform, Box.whole(scene.shape))[0]
+
+
+def matched(board: Board, part: Mapping[str, Match]) -> Board:
+    """The board with its matches; refuses a match outside the gates."""
+    for phase in PHASES:
+        gate_match(board.setting.board_type.gates, phase, part[phase].registration)
+    if board.setting.folder and board.setting.program.keep:
+        store.create(store_path(board), layout_of(board, _scene(board).shape))
+    return replace(board, matches=dict(part))
+
+
+# fit and measure -----------------------------------------------------------------
+
+
+def _sources(board: Board) -> Sources:
+    views = {}
+    for phase in PHASES:
+        shot, match = _shot(board, phase), board.matches[phase]
+        table = linear_table(shot.pixels.dtype, shot.tone)
+        views[phase] = View(shot.pixels, shot.valid, table, match.transform, match.light)
+    return Sources(board.setting.program, _scene(board), views)
+
+
+def fit(board: Board, item: tuple[int, Box]) -> Tally:
+    """One tile of pass ``item[0]``; the tally names its pass."""
+    number, tile = item
+    return fit_tile(board.setting.program.passes[number], _sources(board), tile, board.fits)
+
+
+def fitted(board: Board, tally: Tally) -> Board:
+    """The board with the values that this pass's fits decide."""
+    program = board.setting.program
+    number = next(i for i, p in enumerate(program.passes) if p.fits and p.fits[0] not in board.fits)
+    shape = _scene(board).shape
+    fits = dict(board.fits)
+    for key in program.passes[number].fits:
+        step = program.nodes[key].step
+        assert step is not None
+        start = f"{key}/"
+        part = {name[len(start) :]: value for name, value in tally.items() if name.startswith(start)}
+        fits[key] = step.decide(part, shape)
+    return replace(board, fits=fits)
+
+
+def measure(board: Board, tile: Box) -> Tally:
+    """One tile of the last pass: its numbers, its thumbnails, its kept planes."""
+    setting, sources = board.setting, _sources(board)
+    planes = walk(setting.program.passes[-1], sources, tile, board.fits)
+    tally = measure_tile(sources, tile, planes)
+    if setting.folder and setting.thumb:
+        tally |= thumbnail_tile(sources, tile, planes, thumb_scale(sources.scene.shape, setting))
+    if setting.folder and setting.program.keep:
+        tally |= store.write_tile(store_path(board), layout_of(board, sources.scene.shape), tile, planes)
+    return tally
+
+
+def measured(board: Board, tally: Tally) -> Board:
+    """The board with its record; every tile must be accounted for."""
+    setting, scene = board.setting, _scene(board)
+    record = conclude(board, scene, tally, sum(1 for _ in tiles(scene.shape, setting.tile)))
+    if setting.folder:
+        key = str(record["key"])
+        if setting.thumb:
+            write_picture(Path(setting.folder) / f"{key}.webp", scene.shape, thumb_scale(scene.shape, setting), tally)
+        if setting.program.keep:
+            store.close(store_path(board), layout_of(board, scene.shape), tally)
+    return replace(board, record=record)
+
+
+# what a board leaves in the run's folder -----------------------------------------
+
+
+def thumb_scale(shape: tuple[int, int], setting: Setting) -> int:
+    """Frame pixels per thumbnail pixel: a power of two that divides the tile."""
+    scale = 1
+    while max(shape) > setting.thumb * scale and setting.tile % (2 * scale) == 0:
+        scale *= 2
+    return scale
+
+
+def store_path(board: Board) -> Path:
+    """Where the board's kept planes go."""
+    assert board.setting.folder is not None
+    return Path(board.setting.folder) / f"{board.key}.zarr"
+
+
+def layout_of(board: Board, shape: tuple[int, int]) -> store.Layout:
+    """The arrays of the board's store."""
+    program, nodes = board.setting.program, board.setting.program.nodes
+    keep = tuple((key, nodes[key].kind) for key in program.keep)
+    return store.layout(shape, keep, board.setting.tile, board.setting.board_type.pixel_size_um)
+
+
+def plan_board(board: Board) -> Plan:
+    """The plan of a board, from the headers of its photographs.
+
+    Raises
+    ------
+    Refusal
+        If a header cannot be read.
+    """
+    headers = [photo.read_header(board.shots[phase].path) for phase in PHASES]
+    frame = photo.read_header(board.setting.frame.path) if board.setting.frame else headers[0]
+    return make_plan(
+        board.setting.program,
+        (frame.shape[0], frame.shape[1]),
+        frame.channels,
+        sum(header.nbytes for header in headers),
+        sum(header.shape[0] * header.shape[1] for header in headers),
+        board.setting.tile,
+        sys.modules[__name__],
+    )
+
+
+def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts of different phases together."""
+    return {**left, **right}
+
+
+add = merge
+
+
+def every_plane(board: Board, visit: Pass, tile: Box) -> dict[Key, Array]:
+    """All planes of a measured board on one tile, also those that are forgotten on the way."""
+    nothing: tuple[tuple[Key, ...], ...] = ((),) * len(visit.nodes)
+    return walk(replace(visit, frees=nothing), _sources(board), tile, board.fits)

@@ -1,0 +1,141 @@
+"""Boxes, tiles and transforms: integers and 3x3 matrices, nothing else.
+
+A pixel is (row, column) with its centre at integers; points are [x, y].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels: rows ``top <= r < bottom``, columns ``left <= c < right``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Box:
+        """The box that covers an array of this shape."""
+        return cls(0, 0, shape[0], shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def pixels(self) -> int:
+        return max(self.bottom - self.top, 0) * max(self.right - self.left, 0)
+
+    def grow(self, halo: int, within: Box) -> Box:
+        """The box and ``halo`` pixels around it, clipped to ``within``."""
+        return Box(
+            max(self.top - halo, within.top),
+            max(self.left - halo, within.left),
+            min(self.bottom + halo, within.bottom),
+            min(self.right + halo, within.right),
+        )
+
+    def intersect(self, other: Box) -> Box:
+        """The pixels in both; may be empty (``pixels == 0``)."""
+        return self.grow(0, other)
+
+    def within(self, outer: Box) -> tuple[slice, slice]:
+        """Slices of this box in an array that covers ``outer``."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
+
+    def crop(self, array: Array, covers: Box) -> Array:
+        """The view of ``array`` (which covers ``covers``) on this box."""
+        return array if self == covers else array[self.within(covers)]
+
+
+def tiles(shape: tuple[int, int], size: int) -> Iterator[Box]:
+    """The tile grid of a frame, row by row; tiles at the right and bottom are clipped."""
+    height, width = shape
+    for top in range(0, height, size):
+        for left in range(0, width, size):
+            yield Box(top, left, min(top + size, height), min(left + size, width))
+
+
+def strips(height: int, rows: int = 64) -> Iterator[slice]:
+    """Slices of ``rows`` rows that cover ``height``: what a kernel keeps in cache."""
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Where a point of the board frame lies in a shot: a homography, row-major.
+
+    The matrix maps frame points [x, y, 1] to shot points.
+    """
+
+    matrix: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+    @classmethod
+    def of(cls, matrix: Array) -> Transform:
+        """From any 3x3 matrix, scaled so that its last element is 1."""
+        matrix = np.asarray(matrix, np.float64)
+        return cls(tuple(float(v) for v in (matrix / matrix[2, 2]).ravel()))
+
+    @property
+    def array(self) -> Array:
+        return np.array(self.matrix, np.float64).reshape(3, 3)
+
+    def inverse(self) -> Transform:
+        return Transform.of(np.linalg.inv(self.array))
+
+    def apply(self, points: Array) -> Array:
+        """Map points (n, 2) as [x, y] from the frame to the shot."""
+        points = np.asarray(points, np.float64)
+        h = self.array
+        mapped = points @ h[:, :2].T + h[:, 2]
+        return np.asarray(mapped[:, :2] / mapped[:, 2:])
+
+    def maps(self, box: Box) -> tuple[Array, Array]:
+        """Shot coordinates (x, y) of each pixel of ``box``, float32, from absolute float64.
+
+        Computed from absolute frame coordinates, so the same pixel gets the
+        same bits whatever the tile.
+        """
+        h = self.array
+        x = np.arange(box.left, box.right, dtype=np.float64)[None, :]
+        y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
+        if h[2, 0] == 0 and h[2, 1] == 0:
+            scale: Array | float = 1.0
+        else:
+            scale = 1.0 / (h[2, 0] * x + (h[2, 1] * y + h[2, 2]))
+        map_x = ((h[0, 0] * x + (h[0, 1] * y + h[0, 2])) * scale).astype(np.float32)
+        map_y = ((h[1, 0] * x + (h[1, 1] * y + h[1, 2])) * scale).astype(np.float32)
+        return map_x, map_y
+
+    def scale(self) -> float:
+        """The mean magnification from frame to shot at the frame's origin."""
+        return float(np.sqrt(abs(np.linalg.det(self.array[:2, :2]))))
+
+    def source_box(self, box: Box, within: Box, margin: int = 2) -> Box:
+        """The smallest box of the shot that holds every sample ``box`` needs; may be empty."""
+        corners = np.array(
+            [
+                [box.left, box.top],
+                [box.right - 1, box.top],
+                [box.left, box.bottom - 1],
+                [box.right - 1, box.bottom - 1],
+            ],
+            np.float64,
+        )
+        mapped = self.apply(corners)
+        low, high = np.floor(mapped.min(0)).astype(int), np.ceil(mapped.max(0)).astype(int)
+        found = Box(low[1] - margin, low[0] - margin, high[1] + margin + 1, high[0] + margin + 1).intersect(within)
+        return found if found.pixels and found.shape[0] > 0 else Box(0, 0, 0, 0)

@@ -1,0 +1,122 @@
+"""The ledger of a run: which boards are done, under which keys, and what to show of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from residue_batch import records
+from residue_batch.board import Board, board_key
+from residue_batch.outcome import REFUSED, Record
+from residue_batch.prepare import Prepared
+from residue_batch.run.inline import Done
+
+JOURNAL = "run.jsonl"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: what a progress bar shows."""
+
+    done: int
+    total: int
+    refused: int
+    board: str
+    outcome: str
+    dashboard: str = ""
+
+
+class Ledger:
+    """What a run knows while it goes on: the one place whose state changes."""
+
+    def __init__(self, folder: Path, prepared: Prepared, on_progress: Callable[[Progress], None] | None) -> None:
+        self.folder, self.prepared, self.on_progress = folder, prepared, on_progress
+        self.kept, self.damaged = records.read(folder)
+        self.stats = _stats(folder / JOURNAL)
+        self.keys: dict[str, str] = {}
+        self.shown: dict[str, Record] = {}
+        self.failures: dict[str, str] = {}
+        self.dashboard = ""
+        self.total = len(prepared.scan.boards)
+        for record in prepared.unusable():
+            self.shown[record["board"]] = record
+
+    def work(self) -> Iterator[tuple[Board, frozenset[str]]]:
+        """Boards to measure, each with the keys under which it may be done already."""
+        known: dict[str, set[str]] = {}
+        for key, record in self.kept.items():
+            known.setdefault(record["board"], set()).add(key)
+        for board in self.prepared.boards(str(self.folder / "boards")):
+            key = self.known_key(board)
+            if key in self.kept:
+                self.keys[board.name] = key
+                continue
+            yield board, frozenset(known.get(board.name, ()))
+
+    def known_key(self, board: Board) -> str:
+        """The board's key, if its files have not changed since they were hashed; else ''."""
+        found = {}
+        for phase, file in board.shots.items():
+            try:
+                state = Path(file.path).stat()
+            except OSError:
+                return ""
+            digest = self.stats.get((file.path, state.st_size, state.st_mtime_ns))
+            if digest is None or (file.sha256 and file.sha256.lower() != digest):
+                return ""
+            found[phase] = digest
+        return board_key(board.name, board.lot, board.setting, found)
+
+    def take(self, done: Done, log: records.Log, journal: Any) -> None:
+        """Keep what came back from one board."""
+        if done.record is not None:
+            if done.failure:
+                self.failures[done.board] = done.failure
+                self.shown[done.board] = done.record
+            else:
+                log.append(done.record)
+                self.kept[done.key] = done.record
+        if not done.failure:
+            self.keys[done.board] = done.key
+        shots = {
+            phase: {"path": file.path, "sha256": file.sha256, "stat": done.stats.get(phase)}
+            for phase, file in done.shots.items()
+        }
+        line = {"board": done.board, "key": done.key, "seconds": round(done.seconds, 3), "shots": shots}
+        line |= {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "failure": done.failure}
+        journal.write(json.dumps(line) + "\n")
+        journal.flush()
+        record = done.record or self.kept[done.key]
+        self.tell(done.board, record["outcome"])
+
+    def tell(self, board: str, outcome: str) -> None:
+        """Report progress."""
+        if self.on_progress:
+            rows = self.rows()
+            gone = sum(row["outcome"] == REFUSED for row in rows)
+            self.on_progress(Progress(len(rows), self.total, gone, board, outcome, self.dashboard))
+
+    def rows(self) -> list[Record]:
+        """One record per board of the lot, as far as they are known, sorted by board."""
+        found = {name: self.kept[key] for name, key in self.keys.items()} | self.shown
+        return [found[name] for name in sorted(found)]
+
+
+def _stats(journal: Path) -> dict[tuple[str, int, int], str]:
+    """(path, size, mtime_ns) -> sha256 of every shot hashed before: a cache only."""
+    found: dict[tuple[str, int, int], str] = {}
+    if not journal.exists():
+        return found
+    for line in journal.read_text().splitlines():
+        try:
+            shots = json.loads(line).get("shots", {})
+        except ValueError:  # a torn line
+            continue
+        for shot in shots.values():
+            if shot.get("stat") and shot.get("sha256"):
+                found[shot["path"], *shot["stat"]] = shot["sha256"]
+    return found

@@ -1,0 +1,106 @@
+"""The clean colour B of a pixel, the colour W of residue, and the opacity between them.
+
+Model, in linear light: ``I = (1 - a) B + a W``. The opacity is the projection
+of the pixel on the line from B to W, signed, so that noise averages out:
+``a = (I - B) . (W - B) / |W - B|^2``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from residue_batch.errors import UsageError
+from residue_batch.geometry import Array
+from residue_batch.matching.resample import FULL_SCALE
+
+F32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+MIN_CONTRAST = 0.3
+_STRIP = 64  # rows: the planes of a strip stay in cache
+
+
+def white_colour(reference_linear: Array, patch: Mask | None) -> tuple[F32, bool]:
+    """The colour of white residue under the light of the reference.
+
+    Parameters
+    ----------
+    reference_linear
+        (H, W[, C]) uint16 linear light of the reference, 65535 = full scale.
+    patch
+        (H, W) bool: the declared white patch, or None.
+
+    Returns
+    -------
+    white
+        (C,) float32 linear light, 1 = full scale: the 60th percentile of the
+        patch; without one, equal channels at the 99.9th percentile of the reference.
+    assumed
+        True without a patch: opacities are then on an assumed scale.
+
+    Raises
+    ------
+    UsageError
+        When the patch has no pixel on the reference, or is black.
+    """
+    light = reference_linear[..., None] if reference_linear.ndim == 2 else reference_linear
+    channels = light.shape[2]
+    if patch is None:
+        step = max(1, int((light.shape[0] * light.shape[1] / 1_000_000) ** 0.5))
+        top = float(np.percentile(light[::step, ::step], 99.9)) / FULL_SCALE
+        return np.full(channels, max(top, 1e-3), np.float32), True
+    if patch.shape != light.shape[:2] or not patch.any():
+        raise UsageError("the white patch has no pixel on the reference")
+    white = np.percentile(light[patch].reshape(-1, channels), 60, axis=0) / FULL_SCALE
+    if white.min() < 0.02:
+        raise UsageError("the white patch is black on the reference")
+    return white.astype(np.float32), False
+
+
+def _planes(image: F32) -> list[F32]:
+    return [image] if image.ndim == 2 else [image[:, :, c] for c in range(image.shape[2])]
+
+
+def contrast_ok(reference: F32, white: F32) -> Mask:
+    """Where residue can be told from the board: ``|W - B| >= 0.3 |W|``; (h, w) bool.
+
+    ``reference`` (h, w[, C]) and ``white`` (C,) are float32 linear light on one scale.
+    """
+    total = np.zeros(reference.shape[:2], np.float32)
+    for plane, w in zip(_planes(reference), np.atleast_1d(white), strict=True):
+        total += np.square(np.float32(w) - plane)
+    limit = MIN_CONTRAST**2 * float(np.square(np.asarray(white, np.float64)).sum())
+    return np.asarray(total >= np.float32(limit))
+
+
+def unmix(image: F32, reference: F32, white: F32) -> F32:
+    """Signed opacity of white residue: ``(I - B) . (W - B) / |W - B|^2``.
+
+    Parameters
+    ----------
+    image, reference
+        (h, w[, C]) float32 linear light on one scale; the image light-matched to the reference.
+    white
+        (C,) float32, same scale.
+
+    Returns
+    -------
+    (h, w) float32, 0 = clean, 1 = fully covered; below 0 for noise. 0 where W = B.
+    Element by element in a fixed order: the same pixel has the same bits in any tile.
+    """
+    if image.shape != reference.shape:
+        raise ValueError(f"image {image.shape} and reference {reference.shape} differ")
+    opacity = np.empty(image.shape[:2], np.float32)
+    for top in range(0, opacity.shape[0], _STRIP):
+        rows = slice(top, top + _STRIP)
+        along = np.zeros_like(opacity[rows])
+        norm = np.zeros_like(along)
+        for i, b, w in zip(_planes(image[rows]), _planes(reference[rows]), np.atleast_1d(white), strict=True):
+            span = np.float32(w) - b
+            norm += span * span
+            span *= i - b
+            along += span
+        np.divide(along, norm, out=opacity[rows], where=norm > 0)
+        opacity[rows][norm <= 0] = 0
+    return opacity

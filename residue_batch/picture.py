@@ -1,0 +1,110 @@
+"""The small picture of a board for the report: before | after | where the residue is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from residue_batch.errors import ResidueError
+from residue_batch.geometry import Array
+from residue_batch.program import AFTER, BEFORE, PHASES
+from residue_batch.tally import Tally, select
+
+RESIDUE = (230, 30, 140)
+REMOVED = (40, 190, 90)
+HIDDEN = (70, 110, 230)
+"""RGB of what remains, of what is gone, and of what could not be seen."""
+
+QUALITY = 82
+_FULL_OPACITY = 0.25  # of white: the overlay is opaque from here on
+
+
+def assemble(tally: Tally, picture: str, size: tuple[int, int], scale: int) -> Array | None:
+    """Put a picture together from its tiles; None if it was not made."""
+    parts = select(tally, f"thumb/{picture}")
+    if not parts:
+        return None
+    first = next(iter(parts.values()))
+    whole = np.zeros((*size, *first.shape[2:]), np.uint8)
+    for place, part in parts.items():
+        top, left = (int(v) // scale for v in place.split("/"))
+        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return whole
+
+
+def _rgb(image: Array) -> Array:
+    grey = image if image.ndim == 2 else image[:, :, 0] if image.shape[2] == 1 else None
+    return image if grey is None else np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _paint(image: Array, strength: Array, colour: tuple[int, int, int]) -> Array:
+    weight = np.clip(strength, 0, 1)[:, :, None]
+    return np.asarray(image * (1 - weight) + np.array(colour, np.float32) * weight)
+
+
+def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array) -> Array:
+    """The after shot, dimmed, with residue that remains, residue that is gone, and what is hidden."""
+    image = _rgb(raw).astype(np.float32) * 0.45 + 40
+    if len(shown) == len(PHASES):
+        before, after = (shown[phase].astype(np.float32) / 255 / _FULL_OPACITY for phase in (BEFORE, AFTER))
+        image = _paint(image, 0.9 * (before - after - 0.1), REMOVED)
+        image = _paint(image, 0.9 * (after - 0.1), RESIDUE)
+    image = _paint(image, hidden.astype(np.float32) / 255 * (inside.astype(np.float32) / 255) * 0.6, HIDDEN)
+    return image.astype(np.uint8)
+
+
+def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally) -> None:
+    """Write the three panels side by side as WebP."""
+    size = (-(-shape[0] // scale), -(-shape[1] // scale))
+    made = {name: assemble(tally, name, size, scale) for name in _pictures(tally)}
+    raw = {phase: made[f"raw.{phase}"] for phase in PHASES}
+    shown = {p: image for p in PHASES if (image := made.get(f"shown.{p}")) is not None}
+    hidden, inside, before, after = made["hidden"], made["outline"], raw[BEFORE], raw[AFTER]
+    assert hidden is not None
+    assert inside is not None
+    assert before is not None
+    assert after is not None
+    panels = [_rgb(before), _rgb(after), overlay(after, shown, hidden, inside)]
+    done, data = cv2.imencode(
+        ".webp", np.ascontiguousarray(np.hstack(panels)[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
+    )
+    if not done:
+        raise ResidueError(f"{path}: the picture could not be encoded")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data.tobytes())
+    partial.replace(path)
+
+
+def _pictures(tally: Tally) -> set[str]:
+    return {name.split("/")[1] for name in tally if name.startswith("thumb/")}
+
+
+def plane_picture(plane: Array) -> Array:
+    """Any plane as an 8-bit picture (h, w[, 3]), RGB.
+
+    Masks are black and white; scalars are grey from -0.1 to 1; colours and raw
+    planes are shown as sRGB code values.
+    """
+    if plane.dtype == np.bool_:
+        return plane.astype(np.uint8) * 255
+    if plane.ndim == 2:
+        return (np.clip((plane + 0.1) / 1.1, 0, 1) * 255).astype(np.uint8)
+    if plane.dtype.kind == "u":
+        code = plane if plane.dtype == np.uint8 else (plane >> 8).astype(np.uint8)
+    else:
+        # a gamma of 2.2 is near enough to sRGB for the eye
+        code = (np.clip(plane, 0, 1) ** np.float32(1 / 2.2) * 255).astype(np.uint8)
+    return _rgb(np.ascontiguousarray(np.moveaxis(code, 0, -1)))
+
+
+def write_png(path: Path, image: Array) -> None:
+    """Write an 8-bit picture, grey or RGB."""
+    done, data = cv2.imencode(".png", image if image.ndim == 2 else np.ascontiguousarray(image[:, :, ::-1]))
+    if not done:
+        raise ResidueError(f"{path}: the picture could not be encoded")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,162 @@
+"""A board's plan: the stages of its measurement, as a printable value with its cost.
+
+    open -> match -> (fit k)* -> measure
+
+A stage is a function over items whose parts merge; ``then`` takes the merged
+part into the board's state. An executor needs nothing else:
+
+    for stage in plan.stages:
+        board = stage.then(board, merge(stage.function(board, item) for item in stage.items))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from residue_batch.geometry import Box, tiles
+from residue_batch.program import PHASES, Node, Pass, Program
+from residue_batch.step import Kind
+
+BASE_BYTES = 230 << 20
+"""Resident memory of a worker before the first board, libraries included."""
+
+TASK_SECONDS = 0.5
+"""No Dask task does less work than this."""
+
+RATES = {"open": 8e-9, "match": 45e-9, "fit": 25e-9, "measure": 45e-9}
+"""Seconds of one core per frame pixel and item share: estimates for batching, not promises."""
+
+BYTES_PER_PIXEL = {Kind.SCALAR: 4, Kind.COLOUR: 12, Kind.RAW: 3, Kind.MASK: 1, Kind.WHITE: 0}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a plan.
+
+    Parameters
+    ----------
+    function
+        ``function(board, item) -> part``; a pure function of small picklable values.
+    merge
+        ``merge(part, part) -> part``: associative and commutative.
+    then
+        ``then(board, merged) -> board``: the state of the board after the stage.
+    seconds
+        Estimated work of one item.
+    """
+
+    name: str
+    function: Callable[[Any, Any], Any]
+    items: tuple[Any, ...]
+    merge: Callable[[Any, Any], Any]
+    then: Callable[[Any, Any], Any]
+    seconds: float
+
+    @property
+    def batch(self) -> int:
+        """How many items make one Dask task."""
+        return max(1, math.ceil(TASK_SECONDS / self.seconds))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of one board and what they cost."""
+
+    stages: tuple[Stage, ...]
+    shape: tuple[int, int]
+    tile: int
+    input_pixels: int
+    peak_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Estimated work on one core."""
+        return sum(stage.seconds * len(stage.items) for stage in self.stages)
+
+    @property
+    def tiles(self) -> int:
+        return len(self.stages[-1].items)
+
+    @property
+    def tasks(self) -> int:
+        """Dask tasks when this board is run as a graph."""
+        return sum(math.ceil(len(stage.items) / stage.batch) for stage in self.stages)
+
+    def __str__(self) -> str:
+        size = f"frame {self.shape[1]} x {self.shape[0]} px, tile {self.tile} px, {self.tiles} tiles"
+        lines = [f"{size}, about {self.seconds:.1f} s of one core, peak {self.peak_bytes / 1e6:.0f} MB"]
+        lines += [f"  {stage.name:10} {len(stage.items):5} item(s), {stage.batch} per task" for stage in self.stages]
+        return "\n".join(lines)
+
+
+def make_plan(
+    program: Program,
+    shape: tuple[int, int],
+    channels: int,
+    shot_bytes: int,
+    input_pixels: int,
+    tile: int,
+    functions: Any,
+) -> Plan:
+    """Lay out the stages of a board.
+
+    Parameters
+    ----------
+    shape
+        (height, width) of the frame.
+    shot_bytes
+        Decoded bytes of both shots.
+    input_pixels
+        Pixels of both shots.
+    functions
+        Where the stage functions live: the module ``board``.
+    """
+    boxes = tuple(tiles(shape, tile))
+    frame_pixels = shape[0] * shape[1]
+    per_tile = frame_pixels / len(boxes)
+    phases: tuple[Any, ...] = PHASES
+    stages = [
+        Stage("open", functions.open_shot, phases, functions.union, functions.opened, RATES["open"] * input_pixels / 2),
+        Stage("match", functions.match_shot, phases, functions.union, functions.matched, RATES["match"] * frame_pixels),
+    ]
+    for number in range(len(program.passes) - 1):
+        items = tuple((number, box) for box in boxes)
+        stages.append(
+            Stage(f"fit {number + 1}", functions.fit, items, functions.add, functions.fitted, RATES["fit"] * per_tile)
+        )
+    stages.append(
+        Stage("measure", functions.measure, boxes, functions.add, functions.measured, RATES["measure"] * per_tile)
+    )
+    peak = BASE_BYTES + shot_bytes + scene_bytes(program, shape, channels) + working_bytes(program, shape, tile)
+    return Plan(tuple(stages), shape, tile, input_pixels, peak)
+
+
+def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
+    """Memory of a prepared scene: region bits, frame image, blurred reference."""
+    pixels = shape[0] * shape[1]
+    per_pixel = 4 + channels + (2 * channels if program.reference == "golden" else 0)
+    return pixels * per_pixel
+
+
+def working_bytes(program: Program, shape: tuple[int, int], tile: int) -> int:
+    """Peak memory of the planes of one tile, from their lifetimes."""
+    return max(_peak(visit, shape, tile) for visit in program.passes)
+
+
+def _peak(visit: Pass, shape: tuple[int, int], tile: int) -> int:
+    alive: dict[Any, int] = {}
+    peak = 0
+    frame = Box.whole(shape)
+    square = Box(0, 0, min(tile, shape[0]), min(tile, shape[1]))
+    centre = Box(tile, tile, 2 * tile, 2 * tile) if min(shape) > 2 * tile else square
+    for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
+        pixels = centre.grow(margin + node.halo, frame).pixels
+        alive[node.key] = pixels * BYTES_PER_PIXEL[node.kind]
+        # a step works on about two planes of its own beside what it reads and makes
+        peak = max(peak, sum(alive.values()) + 2 * 4 * pixels)
+        for key in frees:
+            alive.pop(key, None)
+    return peak

@@ -1,0 +1,31 @@
+"""The last few values a process made, by key: photographs and scenes are too large to keep more."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """At most ``size`` values; the least recently used one goes first."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of this key, made if it is not here."""
+        if key not in self._values:
+            # make room first: two photographs more than planned would not fit
+            while len(self._values) >= self.size:
+                self._values.popitem(last=False)
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()

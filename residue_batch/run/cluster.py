@@ -1,0 +1,93 @@
+"""One way to a cluster: workers on this machine, or a scheduler that already runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distributed import Client, LocalCluster
+
+from residue_batch import __version__
+from residue_batch.config import Cluster
+from residue_batch.errors import ClusterError
+
+CONNECT_SECONDS = 30
+
+
+@contextmanager
+def open_cluster(spec: Cluster, workers: int | None = None) -> Iterator[Client]:
+    """A client of the cluster that ``spec`` describes; what was started here ends with it.
+
+    Raises
+    ------
+    ClusterError
+        If no scheduler answers, or its workers run other versions of this package.
+    """
+    if spec.kind == "local":
+        with _local(spec, workers) as cluster, Client(cluster) as client:
+            yield client
+        return
+    where = spec.address or spec.scheduler_file
+    try:
+        client = Client(spec.address, scheduler_file=spec.scheduler_file, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterError(f"no Dask scheduler answers at {where}: {error}; start one with 'dask scheduler'") from None
+    with client:
+        _same_versions(client)
+        yield client
+
+
+def _local(spec: Cluster, workers: int | None) -> LocalCluster:
+    # loopback everywhere: a Dask port without TLS runs any code it is sent
+    # one thread per worker: the kernels are single-threaded and hold whole photographs
+    return LocalCluster(
+        n_workers=workers or spec.workers or os.cpu_count(),
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        memory_limit=spec.memory_limit,
+        dashboard_address=_free(spec.dashboard),
+        worker_dashboard_address="127.0.0.1:0",
+        silence_logs=40,
+    )
+
+
+def _free(address: str | None) -> str | None:
+    """The dashboard's address, with a free port when that one is taken."""
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    host = host or "127.0.0.1"
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return f"{host}:{port}"
+
+
+def installed_version() -> str:
+    """The version of this package where the call runs."""
+    return __version__
+
+
+def _same_versions(client: Client) -> None:
+    client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    try:
+        versions = client.run(installed_version)
+    except Exception as error:
+        raise ClusterError(f"the cluster's workers cannot import residue_batch: {error}; install it there") from None
+    other = {worker: version for worker, version in versions.items() if version != __version__}
+    if other:
+        worker, version = next(iter(other.items()))
+        raise ClusterError(
+            f"worker {worker} runs residue_batch {version}, this is {__version__}; install the same version on both"
+        )
+
+
+def worker_memory(client: Client) -> int:
+    """The memory limit of the smallest worker, bytes; 0 when unlimited or unknown."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return min((w["memory_limit"] or 0 for w in workers.values()), default=0)

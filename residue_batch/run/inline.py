@@ -1,0 +1,89 @@
+"""The executor without a graph: for stage, for item, merge."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import cv2
+
+from residue_batch import board as boards
+from residue_batch import photo
+from residue_batch.board import Board, PhotoFile
+from residue_batch.errors import Refusal
+from residue_batch.outcome import Record, refused
+from residue_batch.plan import Plan
+
+
+@dataclass(frozen=True)
+class Done:
+    """What comes back from measuring a board: a record, or word that it was done already.
+
+    ``stats`` are (size, mtime_ns) of the shots as they were hashed; ``failure``
+    is the traceback of a bug, whose record must not be kept.
+    """
+
+    board: str
+    key: str
+    record: Record | None
+    shots: dict[str, PhotoFile]
+    stats: dict[str, tuple[int, int]]
+    seconds: float
+    failure: str = ""
+
+
+def run_inline(plan: Plan, board: Board) -> Board:
+    """Run every stage of a plan here."""
+    for stage in plan.stages:
+        merged = reduce(stage.merge, (stage.function(board, item) for item in stage.items))
+        board = stage.then(board, merged)
+    return board
+
+
+def identify(board: Board) -> tuple[Board, dict[str, tuple[int, int]]]:
+    """The board with the sha256 of its shots, and their size and time at that moment.
+
+    Raises
+    ------
+    Refusal
+        If a shot cannot be read.
+    """
+    found = {phase: photo.hash_file(file.path) for phase, file in board.shots.items()}
+    shots = {phase: PhotoFile(board.shots[phase].path, one.sha256) for phase, one in found.items()}
+    for phase, file in board.shots.items():
+        photo.check_hash(file.path, shots[phase].sha256 or "", file.sha256)
+    return replace(board, shots=shots), {phase: (one.size, one.mtime_ns) for phase, one in found.items()}
+
+
+def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
+    """Measure a board by ``measure(board) -> Board``, whatever happens on the way.
+
+    A refusal becomes a record; a bug becomes a record that is shown, not kept.
+    """
+    start = time.perf_counter()
+    stats: dict[str, tuple[int, int]] = {}
+    name = board.setting.board_type.board_type
+    failure = ""
+    record: Record | None
+    try:
+        board, stats = identify(board)
+        record = None if board.key in known else measure(board).record
+    except Refusal as error:
+        record = refused(board.name, board.lot, name, board.key, error)
+    except Exception as error:  # a bug in one board must not end the night
+        failure = traceback.format_exc()
+        refusal = Refusal("internal_error", f"{type(error).__name__}: {error}", "report this with run.jsonl")
+        record = refused(board.name, board.lot, name, board.key, refusal)
+    finally:
+        boards.forget_photographs()
+    return Done(board.name, board.key, record, dict(board.shots), stats, time.perf_counter() - start, failure)
+
+
+def measure_boards(work: Sequence[tuple[Board, frozenset[str]]]) -> list[Done]:
+    """One task of the driver: a board, or several tiny ones, each run inline."""
+    cv2.setNumThreads(1)
+    return [settle(board, known, lambda b: run_inline(boards.plan_board(b), b)) for board, known in work]

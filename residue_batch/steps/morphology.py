@@ -1,0 +1,135 @@
+"""Shapes of masks: dilate, erode, open, close with a disc or a square.
+
+A disc of radius r holds the offsets with ``dx^2 + dy^2 <= r^2``, a square those
+with ``|dx|, |dy| <= r``; offsets are whole pixels, so the radius in effect is
+the whole pixels in it. Outside the frame is background that takes nothing
+away: nothing grows in from there, and nothing is eroded from there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from residue_batch.step import Array, Mask, step
+from residue_batch.units import Pixels
+
+Shape = Literal["disc", "square"]
+Radius = Annotated[Pixels, Field(le=256)]
+"""A length up to 256 px."""
+
+# millimetres that resolve to 4.9999999 px mean 5
+_SLACK = 1e-6
+
+_EXAMPLES = ({"radius": "1 px"}, {"radius": "3.7 px"}, {"radius": "2 px", "shape": "square"}, {"radius": "0 px"})
+
+
+def reach(radius: float) -> int:
+    """Whole pixels in a radius: the halo of one dilation or erosion."""
+    return int(radius + _SLACK)
+
+
+def reach_twice(radius: float) -> int:
+    """The halo of a dilation and an erosion one after the other."""
+    return 2 * reach(radius)
+
+
+@lru_cache(maxsize=32)
+def _element(radius: float, shape: Shape) -> Array:
+    k = np.arange(-reach(radius), reach(radius) + 1)
+    inside = k[:, None] ** 2 + k[None, :] ** 2 <= radius * radius + _SLACK
+    return inside.astype(np.uint8) if shape == "disc" else np.ones(inside.shape, np.uint8)
+
+
+def grown(mask: Array, radius: float, shape: Shape = "disc") -> Array:
+    """``dilate``, for other kernels."""
+    return cv2.dilate(mask.view(np.uint8), _element(radius, shape)).view(np.bool_)
+
+
+def _shrunk(mask: Array, radius: float, shape: Shape) -> Array:
+    # OpenCV's default border is neutral for both: -inf for dilate, +inf for erode
+    return cv2.erode(mask.view(np.uint8), _element(radius, shape)).view(np.bool_)
+
+
+@step(version=1, halo=reach, examples=_EXAMPLES)
+def dilate(mask: Mask, *, radius: Radius, shape: Shape = "disc") -> Mask:
+    """Pixels within a radius of the mask.
+
+        near_metal: {step: dilate, of: metal, radius: 3 px}
+
+    Outside the frame is background.
+
+    Parameters
+    ----------
+    mask
+        What is grown.
+    radius
+        A length; whole pixels count.
+    shape
+        ``disc`` (``dx^2 + dy^2 <= r^2``) or ``square`` (``|dx|, |dy| <= r``).
+    """
+    return grown(mask, radius, shape)
+
+
+@step(version=1, halo=reach, examples=_EXAMPLES)
+def erode(mask: Mask, *, radius: Radius, shape: Shape = "disc") -> Mask:
+    """Pixels of the mask whose surroundings within a radius are all in the mask.
+
+        core: {step: erode, of: residue, radius: 2 px}
+
+    The frame's edge erodes nothing: pixels outside count as if they were in the mask.
+
+    Parameters
+    ----------
+    mask
+        What is eroded.
+    radius
+        A length; whole pixels count.
+    shape
+        ``disc`` (``dx^2 + dy^2 <= r^2``) or ``square`` (``|dx|, |dy| <= r``).
+    """
+    return _shrunk(mask, radius, shape)
+
+
+@step(version=1, name="open", halo=reach_twice, examples=_EXAMPLES)
+def open_(mask: Mask, *, radius: Radius, shape: Shape = "disc") -> Mask:
+    """The mask without what is narrower than the shape: erode, then dilate.
+
+        flakes: {step: open, of: residue, radius: 1 px}
+
+    The frame's edge erodes nothing.
+
+    Parameters
+    ----------
+    mask
+        What is cleaned of small parts.
+    radius
+        A length; whole pixels count.
+    shape
+        ``disc`` (``dx^2 + dy^2 <= r^2``) or ``square`` (``|dx|, |dy| <= r``).
+    """
+    return grown(_shrunk(mask, radius, shape), radius, shape)
+
+
+@step(version=1, name="close", halo=reach_twice, examples=_EXAMPLES)
+def close_(mask: Mask, *, radius: Radius, shape: Shape = "disc") -> Mask:
+    """The mask with gaps narrower than the shape filled: dilate, then erode.
+
+        film: {step: close, of: residue, radius: 2 px}
+
+    A gap between the mask and the frame's edge is filled like any other.
+
+    Parameters
+    ----------
+    mask
+        What is filled.
+    radius
+        A length; whole pixels count.
+    shape
+        ``disc`` (``dx^2 + dy^2 <= r^2``) or ``square`` (``|dx|, |dy| <= r``).
+    """
+    return _shrunk(grown(mask, radius, shape), radius, shape)

@@ -1,0 +1,469 @@
+"""The only writer of ``boards/<key>.zarr``: one shard per tile, every byte accounted for.
+
+A board store is an OME-Zarr 0.5 image (Zarr format 3, axes c, y, x, uint8):
+
+    zarr.json            OME attributes, channel table, all other metadata once more (consolidated)
+    <level>/             channel 0 is ``observable`` (255 = seen), then every kept scalar plane
+    labels/<plane>/      0/1 masks, one channel per kept phase, as many levels
+    complete/zarr.json   completion marker: sha256 of every other file
+
+A missing chunk would read as 0, which is "clean"; so every shard is written,
+even if it is all 0, and nothing is believed before the marker stands.
+
+Level k halves level k - 1, rounding sizes up. Image levels are means of codes,
+(a + b + c + d + 2) >> 2; label levels are *any*: a lone pixel stays visible, so
+areas are right at level 0 only. A tile writes its own shard of every level
+down to 64 px; ``close`` makes what is coarser from the last of these, so the
+pixels do not depend on the tile size.
+
+No clock, host or random value: the same board twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs import zstd  # type: ignore[import-untyped]
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import MemoryStore
+
+from residue_batch.canonical import canonical, digest
+from residue_batch.errors import UsageError
+from residue_batch.geometry import Array, Box, tiles
+from residue_batch.program import PHASES, Key
+from residue_batch.step import Kind
+from residue_batch.tally import Tally, count, select
+
+OFFSET, SCALE = -0.1, 0.005
+"""Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220)."""
+
+CHUNK, SMALLEST_SHARD, COARSEST = 512, 64, 256
+SEEN, ZSTD_LEVEL, STRIP, FLUSHES = 255, 1, 256, 16
+OBSERVABLE = Key("observable")
+IMAGE, MARKER, OURS, META = "image", "complete/zarr.json", "residue_batch", "zarr.json"
+# zarr's own threads cost 2-3x the CPU, and a worker is one thread; the indent is part of the bytes
+SETTINGS = {"threading.max_workers": 1, "async.concurrency": 1, "json_indent": 2}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a board store holds: frame size (px), tile side (px) and the planes of each array."""
+
+    shape: tuple[int, int]
+    tile: int
+    pixel_size_um: float | None
+    scalars: tuple[Key, ...]
+    masks: tuple[tuple[str, tuple[Key, ...]], ...]
+
+    @property
+    def arrays(self) -> dict[str, tuple[Key, ...]]:
+        """Array name (``image``, ``labels/<plane>``) -> the plane of each channel."""
+        return {IMAGE: (OBSERVABLE, *self.scalars)} | {f"labels/{name}": keys for name, keys in self.masks}
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The planes that ``write_tile`` needs."""
+        return tuple(key for keys in self.arrays.values() for key in keys)
+
+    @property
+    def levels(self) -> int:
+        """How many levels there are: the coarsest fits 256 px."""
+        return next(k + 1 for k in range(64) if max(self.size(k)) <= COARSEST)
+
+    @property
+    def tile_levels(self) -> int:
+        """How many levels the tiles write themselves; the rest is written by ``close``."""
+        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (1 << k))
+        return next(coarse, self.levels)
+
+    def size(self, level: int) -> tuple[int, int]:
+        """Height and width of a level."""
+        return -(-self.shape[0] >> level), -(-self.shape[1] >> level)
+
+    def shard(self, level: int) -> int:
+        """Side of the square shards of a level."""
+        return self.tile >> level if level < self.tile_levels else self.tile
+
+    def boxes(self, level: int) -> list[Box]:
+        """The shards of a level, in pixels of that level."""
+        return list(tiles(self.size(level), self.shard(level)))
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong with a store: a file and what happened to it."""
+
+    file: str
+    problem: str
+
+
+def layout(shape: tuple[int, int], keep: Iterable[tuple[Key, Kind]], tile: int, pixel_size_um: float | None) -> Layout:
+    """The layout of a store for a frame of ``shape`` px, written by square tiles of ``tile`` px.
+
+    ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown.
+    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or tile.
+    """
+    if tile < 1 or min(shape) < 1:
+        raise UsageError(f"a store needs a frame and tiles of at least 1 px, not {shape} and {tile}")
+    scalars: list[Key] = []
+    masks: dict[str, list[Key]] = {}
+    for key, kind in dict.fromkeys(keep):
+        if not key.plane.isidentifier():
+            raise UsageError(f"{key.plane!r} cannot be stored: a plane's name is letters, digits and '_'")
+        if kind == Kind.SCALAR:
+            scalars.append(key)
+        elif kind != Kind.MASK:
+            raise UsageError(f"'{key}' cannot be kept: it is a {kind} plane; only scalar planes and masks are stored")
+        elif key != OBSERVABLE:
+            masks.setdefault(key.plane, []).append(key)
+    order = ("", *PHASES)
+    grouped = tuple((name, tuple(sorted(keys, key=lambda k: order.index(k.phase)))) for name, keys in masks.items())
+    return Layout((int(shape[0]), int(shape[1])), int(tile), pixel_size_um, tuple(scalars), grouped)
+
+
+def _folder(array: str, level: int) -> str:
+    return str(level) if array == IMAGE else f"{array}/{level}"
+
+
+def _file(layout: Layout, array: str, level: int, box: Box) -> str:
+    side = layout.shard(level)
+    return f"{_folder(array, level)}/c/0/{box.top // side}/{box.left // side}"
+
+
+def _inner(side: int) -> int:
+    return CHUNK if side % CHUNK == 0 else side
+
+
+def _ome(layout: Layout, method: str, **more: Any) -> dict[str, Any]:
+    """The ``ome`` attributes of the image or of a label group."""
+    pixel = layout.pixel_size_um or 1.0
+    unit = {"unit": "micrometer"} if layout.pixel_size_um else {}
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} | unit for n in "yx")]
+    datasets = []
+    for level in range(layout.levels):
+        # the centre of a coarse pixel lies between the centres it was made of
+        scale, shift = pixel * 2**level, pixel * (2**level - 1) / 2
+        moves = [
+            {"type": "scale", "scale": [1.0, scale, scale]},
+            {"type": "translation", "translation": [0.0, shift, shift]},
+        ]
+        datasets.append({"path": str(level), "coordinateTransformations": moves})
+    multiscale = {"name": "board", "type": method, "axes": axes, "datasets": datasets}
+    return {"version": "0.5", "multiscales": [multiscale]} | more
+
+
+def _image_attributes(layout: Layout) -> dict[str, Any]:
+    planes, shown = {}, []
+    for array, keys in layout.arrays.items():
+        for channel, key in enumerate(keys):
+            offset, scale = (OFFSET, SCALE) if key in layout.scalars else (0.0, 1 / SEEN if array == IMAGE else 1.0)
+            planes[str(key)] = {"array": array, "channel": channel, "offset": offset, "scale": scale}
+            if array == IMAGE:
+                window = {"min": 0, "max": 255, "start": round(-offset / scale), "end": round((1 - offset) / scale)}
+                colour = {"before": "FF7F00", "after": "00BFFF"}.get(key.phase, "FFFFFF")
+                shown.append({"label": str(key), "color": colour, "active": key != OBSERVABLE, "window": window})
+    ours = {"format": 1, "shape": list(layout.shape), "tile": layout.tile, "value": "offset + scale * code"}
+    return {"ome": _ome(layout, "mean", omero={"channels": shown}), OURS: ours | {"planes": planes}}
+
+
+@lru_cache(maxsize=32)
+def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
+    """Every metadata file of a store: (path, bytes). Cached: boards of a type differ in pixels only."""
+    colours = [{"label-value": 0, "rgba": [0, 0, 0, 0]}, {"label-value": 1, "rgba": [255, 64, 0, 160]}]
+    label = {"ome": _ome(layout, "any", **{"image-label": {"colors": colours, "source": {"image": "../../"}}})}
+    files: dict[str, Any] = {}
+    store = MemoryStore(store_dict=files)
+    with zarr.config.set(SETTINGS):
+        zarr.create_group(store, attributes=_image_attributes(layout))
+        if layout.masks:
+            names = [name for name, _ in layout.masks]
+            zarr.create_group(store, path="labels", attributes={"ome": {"version": "0.5", "labels": names}})
+        for array, keys in layout.arrays.items():
+            if array != IMAGE:
+                zarr.create_group(store, path=array, attributes=label)
+            for level in range(layout.levels):
+                side = layout.shard(level)
+                zarr.create_array(
+                    store,
+                    name=_folder(array, level),
+                    shape=(len(keys), *layout.size(level)),
+                    dtype="uint8",
+                    shards=(len(keys), side, side),
+                    chunks=(1, _inner(side), _inner(side)),
+                    filters=None,
+                    # the checksum comes last, so it covers what is on the disk
+                    compressors=[ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec()],
+                    fill_value=0,
+                    attributes={"channels": [str(key) for key in keys]},
+                    dimension_names=("c", "y", "x"),
+                )
+    texts = {name: buffer.to_bytes() for name, buffer in sorted(files.items())}
+    # consolidated by hand: xarray warns without it, zarr warns when it does it
+    parts = {name.rpartition("/")[0]: json.loads(text) for name, text in texts.items() if name != META}
+    root = json.loads(texts[META])
+    root["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": parts}
+    return tuple((texts | {META: json.dumps(root, indent=1).encode()}).items())
+
+
+def _quantise(plane: Array, out: Array) -> int:
+    """Write the codes of a float (h, w) plane into ``out``; returns how many pixels were clipped."""
+    clipped = 0
+    for top in range(0, plane.shape[0], STRIP):
+        strip = plane[top : top + STRIP] * np.float32(1 / SCALE)
+        strip -= np.float32(OFFSET / SCALE)
+        np.rint(strip, out=strip)
+        low, high = strip.min(), strip.max()
+        if np.isnan(low):
+            raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
+        if low < 0 or high > 255:
+            clipped += int(np.count_nonzero((strip < 0) | (strip > 255)))
+            np.clip(strip, 0, 255, out=strip)
+        out[top : top + STRIP] = strip
+    return clipped
+
+
+def _halved(array: str, block: Array) -> Array:
+    """The next level of a uint8 (c, h, w) block; the last row or column of an odd side counts twice."""
+    height, width = block.shape[1:]
+    if height % 2 or width % 2:
+        block = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    if array != IMAGE:
+        rows = block[:, 0::2] | block[:, 1::2]
+        return np.asarray(rows[:, :, 0::2] | rows[:, :, 1::2])
+    size = (block.shape[2] // 2, block.shape[1] // 2)
+    return np.stack([cv2.resize(channel, size, interpolation=cv2.INTER_AREA) for channel in block])
+
+
+def _shard(block: Array, side: int) -> bytes:
+    """A Zarr 3 shard of a uint8 (c, h, w) block: inner chunks, then their index, each with its crc32c.
+
+    Encoded here because zarr needs 2.5 ms for any shard, however small, and a tile has a dozen.
+    Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
+    """
+    inner = _inner(side)
+    index = np.full((block.shape[0], side // inner, side // inner, 2), np.iinfo(np.uint64).max, "<u8")
+    parts: list[bytes] = []
+    end = 0
+    for c, top, left in np.ndindex(block.shape[0], -(-block.shape[1] // inner), -(-block.shape[2] // inner)):
+        chunk = block[c, top * inner : (top + 1) * inner, left * inner : (left + 1) * inner]
+        if chunk.shape != (inner, inner):
+            chunk = np.pad(chunk, [(0, inner - n) for n in chunk.shape])
+        parts.append(_checked(zstd.compress(np.ascontiguousarray(chunk), ZSTD_LEVEL)))
+        index[c, top, left] = end, len(parts[-1])
+        end += len(parts[-1])
+    return b"".join([*parts, _checked(index.tobytes())])
+
+
+def _checked(data: bytes) -> bytes:
+    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+
+
+def _put(file: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(data)
+    partial.replace(file)
+
+
+def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: Array) -> str:
+    """Write one shard; ``box`` in pixels of the level. Returns its sha256."""
+    data = _shard(block, layout.shard(level))
+    _put(path / _file(layout, array, level, box), data)
+    return digest(data)
+
+
+def create(path: str | Path, layout: Layout) -> None:
+    """Make an empty, incomplete store, built beside ``path`` and then renamed; replaces an older store.
+
+    UsageError if what stands at ``path`` is no board store.
+    """
+    path = Path(path)
+    if path.exists() and OURS not in _attributes(path / META):
+        raise UsageError(f"{path} is in the way: it is not a board store, so it is not replaced")
+    new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for name, data in _metadata(layout):
+        _put(new / name, data)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _attributes(file: Path) -> dict[str, Any]:
+    """The attributes in a Zarr metadata file; {} if it is missing or unreadable."""
+    try:
+        return dict(json.loads(file.read_bytes())["attributes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _check_open(path: Path, layout: Layout) -> None:
+    if not (path / META).is_file() or (path / META).read_bytes() != dict(_metadata(layout))[META]:
+        raise UsageError(f"{path} was not created with this layout")
+    if is_complete(path):
+        raise UsageError(f"{path} is complete; create it anew to write it again")
+
+
+def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key, Array]) -> Tally:
+    """Write one tile of ``geometry.tiles(layout.shape, layout.tile)`` into every array and level, as whole shards.
+
+    ``planes`` holds at least ``layout.keys``, each (h, w) of the tile: masks bool, scalar planes float.
+    Returns ``digest/<array>/<level>/<top>/<left>`` (top, left of the tile in frame px): four words of the shard's
+    sha256 and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range.
+    UsageError if the tile is not exactly one shard, a plane does not fit it, or the store is not open for this
+    layout; FloatingPointError for NaN.
+    """
+    path = Path(path)
+    if tile not in layout.boxes(0):
+        raise UsageError(f"{tile} is not a tile of {layout.shape} by {layout.tile} px: only whole shards are written")
+    for key in layout.keys:
+        kind = np.floating if key in layout.scalars else np.bool_
+        if key not in planes or planes[key].shape != tile.shape or not np.issubdtype(planes[key].dtype, kind):
+            raise UsageError(f"plane '{key}' is missing or is not {kind.__name__} {tile.shape}")
+    _check_open(path, layout)
+    tally: Tally = {}
+    for array, keys in layout.arrays.items():
+        block = np.empty((len(keys), *tile.shape), np.uint8)
+        for channel, key in zip(block, keys, strict=True):
+            if key in layout.scalars:
+                tally[f"clipped/{key}"] = count(_quantise(planes[key], channel))
+            else:
+                np.multiply(planes[key], np.uint8(SEEN if array == IMAGE else 1), out=channel)
+        for level in range(layout.tile_levels):
+            block = _halved(array, block) if level else block
+            box = Box(*(-(-side >> level) for side in tile))
+            sha = bytes.fromhex(_write(path, layout, array, level, box, block))
+            tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(sha, "<i8"), 1])
+    return tally
+
+
+def close(path: str | Path, layout: Layout, tally: Tally) -> None:
+    """Write the coarser levels, flush all files to the disk and set the completion marker.
+
+    ``tally`` is the merge of every tile's; other names in it are left alone.
+    UsageError if a tile is missing or was merged twice.
+    """
+    path = Path(path)
+    _check_open(path, layout)
+    files = {name: digest(data) for name, data in _metadata(layout)}
+    found = select(tally, "digest")
+    for array in layout.arrays:
+        for level in range(layout.tile_levels):
+            for box in layout.boxes(level):
+                name = f"{array}/{level}/{box.top << level}/{box.left << level}"
+                if name not in found or found[name][4] != 1:
+                    raise UsageError(f"shard {name} was {'merged twice' if name in found else 'never written'}")
+                files[_file(layout, array, level, box)] = found[name][:4].astype("<i8").tobytes().hex()
+    for array in layout.arrays if layout.tile_levels < layout.levels else ():
+        block = _read(path, array, layout.tile_levels - 1)
+        for level in range(layout.tile_levels, layout.levels):
+            block = _halved(array, block)
+            for box in layout.boxes(level):
+                part = block[:, box.top : box.bottom, box.left : box.right]
+                files[_file(layout, array, level, box)] = _write(path, layout, array, level, box, part)
+    for orphan in path.rglob("*.partial"):
+        orphan.unlink(missing_ok=True)  # of a writer that was killed, and its tile written by another
+    folders = {str(folder) for name in files for folder in Path(name).parents}
+    with ThreadPoolExecutor(FLUSHES) as pool:
+        # one by one, each waits for the file system's journal; together they wait once
+        list(pool.map(_flush, (path / name for name in (*files, *folders))))
+    clipped = {str(key): int(tally.get(f"clipped/{key}", 0)) for key in layout.scalars}
+    _put(path / MARKER, _marker(files, clipped).encode())
+    for file in (path / MARKER, (path / MARKER).parent, path, path.parent):
+        _flush(file)
+
+
+def _flush(file: Path) -> None:
+    if os.name == "nt":
+        return  # folders and files open for reading cannot be flushed there
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _marker(files: Mapping[str, str], clipped: Mapping[str, int]) -> str:
+    # the attributes of a group: of a bare file, tools that list the store would warn
+    content = {"files": files, "clipped_pixels": clipped}
+    attributes = content | {"sha256": digest(canonical(content))}
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1, sort_keys=True)
+
+
+def _marked(path: Path) -> dict[str, Any]:
+    """What the completion marker says; {} if it is missing or not as it was written."""
+    marker = _attributes(path / MARKER)
+    try:
+        sound = (path / MARKER).read_bytes() == _marker(marker["files"], marker["clipped_pixels"]).encode()
+    except (OSError, KeyError):
+        return {}
+    return marker if sound else {}
+
+
+def is_complete(path: str | Path) -> bool:
+    """Whether the store was closed. Whether it is still as it was then, only ``verify`` knows."""
+    return bool(_marked(Path(path)))
+
+
+def verify(path: str | Path) -> list[Finding]:
+    """Read every file of a store and compare it with the marker; [] if all is well."""
+    path = Path(path)
+    expected: dict[str, str] = _marked(path).get("files", {})
+    if not expected:
+        changed = (path / MARKER).exists()
+        return [Finding(MARKER, "the marker was changed" if changed else "incomplete: the store was never closed")]
+    owner = {sha: name for name, sha in expected.items()}
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir()} - {MARKER}
+    findings = [Finding(name, "unexpected file") for name in sorted(present - expected.keys())]
+    for name, sha in expected.items():
+        actual = digest((path / name).read_bytes()) if name in present else ""
+        if actual != sha:
+            other = f"holds the bytes of {owner[actual]}" if actual in owner else "changed since it was written"
+            findings.append(Finding(name, other if actual else "missing"))
+    return findings
+
+
+def _read(path: Path, array: str, level: int) -> Array:
+    """The codes of one level, uint8 (c, h, w); a flipped bit raises."""
+    with zarr.config.set(SETTINGS):
+        return np.asarray(zarr.open_array(path / _folder(array, level), mode="r", zarr_format=3)[...])
+
+
+def read_plane(path: str | Path, name: str, level: int = 0) -> Array:
+    """One plane of a complete store, (h, w): for notebooks and tests, never for numbers.
+
+    ``name`` is a channel: ``opacity.before``, ``residue.after``, ``observable``. Scalar planes are float32, exact
+    to 0.0025; masks are bool, and ``observable`` is True where all of a pixel was seen.
+    UsageError if the store is incomplete, lacks a shard of this level, or has no such plane or level.
+    """
+    path = Path(path)
+    marker = _marked(path)
+    if not marker:
+        raise UsageError(f"{path} is incomplete: what is missing would read as clean")
+    planes = _attributes(path / META)[OURS]["planes"]
+    plane = planes.get(name, {"array": "none"})
+    shards = [file for file in marker["files"] if file.startswith(f"{_folder(plane['array'], level)}/c/")]
+    if not shards:
+        raise UsageError(f"{path} has no level {level} of a plane {name!r}; there are: {', '.join(planes)}")
+    if missing := [file for file in shards if not (path / file).is_file()]:
+        raise UsageError(f"{path} lacks {', '.join(missing)}: it would read as clean")
+    codes = _read(path, plane["array"], level)[plane["channel"]]
+    if plane["scale"] == SCALE:
+        # by table, from float64: 0 and 1 come back exactly
+        return np.asarray((OFFSET + SCALE * np.arange(256)).astype(np.float32)[codes])
+    return np.asarray(codes * plane["scale"] == 1)

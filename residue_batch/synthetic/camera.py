@@ -1,0 +1,219 @@
+"""A photograph of a board: where the camera stood, its light, its lens, its sensor, its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from residue_batch.errors import UsageError
+from residue_batch.synthetic.board import Board
+from residue_batch.synthetic.canvas import Plane, blurred
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How much a shot may differ from the frame: bounds of uniform draws.
+
+    ``shift``, ``tilt`` are shares of the frame's short side, ``turn`` degrees
+    (less on a long board, which would leave the picture),
+    ``scale`` a share, ``exposure`` stops (low, high), ``noise`` the read noise
+    at full scale 1, ``blur`` px (low, high), ``glare`` the brightness of the
+    highlights.
+    """
+
+    shift: float
+    turn: float
+    scale: float
+    tilt: float
+    exposure: tuple[float, float]
+    balance: float
+    vignette: float
+    gradient: float
+    noise: float
+    blur: tuple[float, float]
+    glare: float
+    quality: int
+
+
+DIFFICULTIES = {
+    "fixed": Difficulty(0.0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, 0.0012, (0.45, 0.45), 0.6, 96),
+    "easy": Difficulty(0.0012, 0.06, 0.001, 0.0, (-0.06, 0.06), 0.01, 0.04, 0.03, 0.0018, (0.45, 0.55), 0.8, 95),
+    "medium": Difficulty(0.009, 0.9, 0.015, 0.003, (-0.30, 0.12), 0.05, 0.16, 0.10, 0.0030, (0.5, 0.8), 1.2, 92),
+    "hard": Difficulty(0.020, 2.6, 0.035, 0.010, (-0.60, 0.10), 0.10, 0.32, 0.22, 0.0060, (0.6, 1.1), 1.8, 86),
+}
+
+
+class Shot(NamedTuple):
+    """A photograph, RGB (H, W, 3), and the 3x3 matrix from frame [x, y, 1] to shot points."""
+
+    pixels: Pixels
+    matrix: NDArray[np.float64]
+
+
+def displacement(rng: np.random.Generator, shape: tuple[int, int], limits: Difficulty) -> NDArray[np.float64]:
+    """A homography from the frame to the shot within the limits."""
+    height, width = shape
+    span = min(shape)
+    corners = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], np.float64)
+    centre = corners.mean(0)
+    angle = np.deg2rad(rng.uniform(-limits.turn, limits.turn)) * min(1.35 * span / max(shape), 1.0)
+    scale = 1 + rng.uniform(-limits.scale, limits.scale)
+    turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+    moved = (corners - centre) @ turn.T * scale + centre + rng.uniform(-limits.shift, limits.shift, 2) * span
+    moved += rng.uniform(-limits.tilt, limits.tilt, (4, 2)) * span
+    if np.array_equal(moved, corners):
+        return np.eye(3)
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32))
+    return np.asarray(matrix / matrix[2, 2], np.float64)
+
+
+def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str = "medium", bits: int = 8) -> Shot:
+    """Photograph a board with residue of this opacity on it.
+
+    Parameters
+    ----------
+    board
+        What is photographed.
+    opacity
+        float32 (H, W) in the board's frame, 0 .. 1; None for a clean board.
+    seed
+        Where the camera stood and how the light fell.
+    difficulty
+        ``fixed`` (the frame itself), ``easy``, ``medium`` or ``hard``.
+    bits
+        8 (uint8) or 16 (uint16), sRGB coded.
+    """
+    if difficulty not in DIFFICULTIES:
+        raise UsageError(f"no such difficulty: {difficulty!r}; there are {', '.join(DIFFICULTIES)}")
+    if bits not in (8, 16):
+        raise UsageError(f"a shot has 8 or 16 bits, not {bits}")
+    if opacity is not None and opacity.shape != board.shape:
+        raise UsageError(f"the opacity is {opacity.shape}, the board {board.shape}")
+    limits = DIFFICULTIES[difficulty]
+    rng = np.random.default_rng([seed, 17, board.seed])
+    matrix = displacement(rng, board.shape, limits)
+    scene = compose(board, opacity, _glints(board, rng, limits.glare))
+    height, width = board.shape
+    if not np.array_equal(matrix, np.eye(3)):
+        size, border = (width, height), cv2.BORDER_REFLECT_101
+        warped = cv2.warpPerspective(scene, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
+        scene = np.asarray(warped, np.float32)
+    sigma = float(rng.uniform(*limits.blur))
+    scene = blurred(scene, sigma)
+    _bloom(scene)
+    exposure = 2.0 ** float(rng.uniform(*limits.exposure))
+    balance = 1 + rng.uniform(-limits.balance, limits.balance, 3)
+    gains = (exposure * balance / balance[1]).astype(np.float32)
+    field = _field(rng, board.shape, limits)
+    return Shot(_sensor(scene, field, gains, limits.noise, rng, bits), matrix)
+
+
+def compose(board: Board, opacity: Plane | None, glints: Plane | None = None) -> Plane:
+    """The scene in linear light, ``(1 - a)(B + glints) + a W``, float32 (H, W, 3)."""
+    scene = board.linear.copy()
+    if glints is not None:
+        scene += glints[..., None]
+    if opacity is not None:
+        white = np.array(board.white, np.float32)
+        for top in range(0, scene.shape[0], 256):
+            rows = slice(top, top + 256)
+            scene[rows] += opacity[rows, :, None] * (white - scene[rows])
+    return scene
+
+
+def _glints(board: Board, rng: np.random.Generator, strength: float) -> Plane:
+    """Highlights on metal where it mirrors the lamps of this shot, float32 (H, W)."""
+    sheet = np.zeros(board.shape, np.float32)
+    rows, columns = np.nonzero(board.metal)
+    if rows.size == 0:
+        return sheet
+    height, width = board.shape
+    span = np.float32(max(height, width))
+    nx = board.slopes[rows, columns, 0] * np.float32(0.01) + (
+        columns.astype(np.float32) / span - np.float32(width / span / 2)
+    ) * np.float32(0.30)
+    ny = board.slopes[rows, columns, 1] * np.float32(0.01) + (
+        rows.astype(np.float32) / span - np.float32(height / span / 2)
+    ) * np.float32(0.30)
+    total = np.zeros(rows.size, np.float32)
+    for reach, sharp, power in ((0.15, 0.030, 1.0), (0.32, 0.06, 1.3), (0.45, 0.08, 1.0)):
+        angle = float(rng.uniform(0, 2 * np.pi))
+        ax, ay = np.float32(reach * np.cos(angle)), np.float32(reach * np.sin(angle))
+        total += np.float32(power) * np.exp(-((nx - ax) ** 2 + (ny - ay) ** 2) * np.float32(0.5 / sharp**2))
+    sheet[rows, columns] = total * np.float32(strength)
+    return sheet
+
+
+def _bloom(scene: Plane) -> None:
+    """What is far brighter than the sensor can hold spills into its neighbourhood, in place."""
+    over = np.clip(scene[::2, ::2] - 1, 0, 3)
+    if not over.any():
+        return
+    spill = cv2.GaussianBlur(over, (0, 0), 3.0) * np.float32(0.22)
+    scene += cv2.resize(spill, (scene.shape[1], scene.shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def _field(rng: np.random.Generator, shape: tuple[int, int], limits: Difficulty) -> Plane:
+    """Vignetting and the slope of the light over the shot, (H, W), 1 in the middle."""
+    height, width = shape
+    strength = float(rng.uniform(0.4, 1)) * limits.vignette
+    slope = float(rng.uniform(0.3, 1)) * limits.gradient
+    angle = float(rng.uniform(0, 2 * np.pi))
+    x = (np.arange(width, dtype=np.float32) / np.float32(width) - np.float32(0.5))[None, :]
+    y = (np.arange(height, dtype=np.float32) / np.float32(height) - np.float32(0.5))[:, None]
+    dark = 1 - np.float32(2 * strength) * (x * x + y * y)
+    tilt = 1 + np.float32(slope) * (np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y)
+    return np.asarray(dark * tilt, np.float32)
+
+
+def _curve(bits: int) -> Pixels:
+    """sRGB code of each of 65536 linear levels."""
+    linear = np.arange(65536, dtype=np.float64) / 65535
+    coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    full = 2**bits - 1
+    if bits == 8:
+        return np.asarray(np.round(coded * full), np.uint8)
+    return np.asarray(np.round(coded * full), np.uint16)
+
+
+def _sensor(
+    scene: Plane, field: Plane, gains: NDArray[np.float32], read: float, rng: np.random.Generator, bits: int
+) -> Pixels:
+    """Gain, shot and read noise, saturation, sRGB code."""
+    curve = _curve(bits)
+    out = np.empty(scene.shape, curve.dtype)
+    photon = np.float32(read * 0.020)
+    for top in range(0, scene.shape[0], 128):
+        rows = slice(top, top + 128)
+        strip = scene[rows] * field[rows, :, None]
+        strip *= gains
+        np.maximum(strip, 0, out=strip)
+        noise = rng.standard_normal(strip.shape, dtype=np.float32)
+        noise *= np.sqrt(strip * photon + np.float32(read * read * 0.15))
+        strip += noise
+        np.clip(strip, 0, 1, out=strip)
+        strip *= np.float32(65535)
+        out[rows] = curve[np.rint(strip).astype(np.uint16)]
+    return out
+
+
+def write_shot(path: Path, pixels: Pixels, quality: int = 92) -> None:
+    """Write an RGB picture as its suffix says: ``.jpg``, ``.png`` or ``.tif``."""
+    suffix = path.suffix.lower()
+    options = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".tif": []}
+    if suffix not in options:
+        raise UsageError(f"no such format: {suffix!r}; there are {', '.join(options)}")
+    if suffix == ".jpg" and pixels.dtype != np.uint8:
+        raise UsageError("a .jpg holds 8 bits; use .png or .tif for 16")
+    ok, data = cv2.imencode(suffix, np.ascontiguousarray(pixels[..., ::-1]), options[suffix])
+    if not ok:
+        raise UsageError(f"{path}: the picture could not be encoded")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.tobytes())

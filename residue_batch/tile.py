@@ -1,0 +1,262 @@
+"""A tile's walk: out of the photographs, through the nodes of a pass, into a tally.
+
+Straight down: ``resample`` -> linear light -> matched light -> the workflow's
+own steps -> the measures. A plane is computed on the tile grown by its margin,
+clipped at the frame's edge, and forgotten after its last reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from residue_batch.geometry import Array, Box, Transform
+from residue_batch.matching.light import Light
+from residue_batch.matching.resample import FULL_SCALE, light_plane, resample
+from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
+from residue_batch.scene import IGNORED, Scene
+from residue_batch.step import full_scale
+from residue_batch.steps.unmix import contrast
+from residue_batch.tally import Tally, count
+
+
+@dataclass(frozen=True)
+class View:
+    """One shot as the frame sees it: decoded pixels, where they lie and in which light."""
+
+    pixels: Array
+    valid: Array | None
+    table: Array
+    transform: Transform
+    light: Light
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything the built-in planes of a board are made of."""
+
+    program: Program
+    scene: Scene
+    views: Mapping[str, View]
+
+
+Planes = dict[Key, Array]
+Read = Callable[[Key], Array]
+
+
+def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    pixels, _ = resample(sources.views[node.key.phase].pixels, sources.views[node.key.phase].transform, box)
+    return np.stack(cv2.split(pixels))
+
+
+def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    view = sources.views[node.key.phase]
+    height, width = view.pixels.shape[:2]
+    if view.valid is not None:
+        inside, there = resample(view.valid.astype(np.uint8) * 255, view.transform, box)
+        return np.asarray((inside == 255) & there)
+    corners = view.transform.apply(
+        np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
+    )
+    # a homography maps the box to a convex quadrangle: corners inside, all inside
+    if corners.min() >= 0 and corners[:, 0].max() <= width - 1 and corners[:, 1].max() <= height - 1:
+        return np.ones(box.shape, np.bool_)
+    map_x, map_y = view.transform.maps(box)
+    return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))
+
+
+def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    raw = read(node.inputs[0])
+    # JPEG rounding leaves clipped pixels a code or two below full scale
+    return np.asarray(raw.min(axis=0) >= int(0.992 * full_scale(raw)))
+
+
+def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    view = sources.views[node.key.phase]
+    raw = read(node.inputs[0])
+    planes = np.empty(raw.shape, np.float32)
+    divisor = view.light.divisor(box)[..., 0]
+    for channel in range(raw.shape[0]):
+        light = light_plane(raw[channel], view.table, sources.program.blur)
+        np.divide(light, divisor, out=planes[channel])
+        planes[channel] *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
+    return planes
+
+
+def _reference(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    if node.inputs:
+        before, after = (read(key) for key in node.inputs)
+        # the less white of the two, by luminance: the colour of one pixel, never a mixture
+        darker = after.sum(axis=0) < before.sum(axis=0)
+        return np.where(darker, after, before)
+    return sources.scene.reference(box)
+
+
+def _white(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    return sources.scene.white
+
+
+def _outline(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    return np.asarray(sources.scene.bits(box) & 1 != 0)
+
+
+def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    return np.asarray(sources.scene.bits(box) & IGNORED != 0)
+
+
+def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    outline, ignored, reference, white, valid_before, valid_after = (read(key) for key in node.inputs[:6])
+    seen = outline & ~ignored
+    seen &= valid_before
+    seen &= valid_after
+    seen &= contrast(reference, white)
+    for key in node.inputs[6:]:
+        seen &= ~read(key)
+    return seen
+
+
+MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {
+    "raw": _raw,
+    "valid": _valid,
+    "saturated": _saturated,
+    "image": _image,
+    "reference": _reference,
+    "white": _white,
+    "outline": _outline,
+    "ignored": _ignored,
+    "observable": _observable,
+}
+assert MAKERS.keys() == BUILTINS.keys()
+
+
+def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Planes:
+    """Run one pass on one tile.
+
+    Returns
+    -------
+    The planes that the pass is for, each on ``tile`` exactly.
+    """
+    frame = Box.whole(sources.scene.shape)
+    planes: Planes = {}
+    boxes: dict[Key, Box] = {}
+
+    def cut(key: Key, box: Box) -> Array:
+        array = planes[key]
+        if array.ndim == 1 or boxes[key] == box:
+            return array
+        rows, columns = box.within(boxes[key])
+        return array[..., rows, columns]
+
+    for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
+        box = tile.grow(margin, frame)
+        reach = tile.grow(margin + node.halo, frame)
+
+        def read(key: Key, reach: Box = reach) -> Array:
+            return cut(key, reach)
+
+        if node.step is None:
+            made = MAKERS[node.key.plane](sources, node, reach, read)
+        else:
+            made = node.step(
+                *(read(key) for key in node.inputs),
+                where=read(node.where) if node.where else None,
+                at=reach,
+                frame=sources.scene.shape,
+                fitted=fitted.get(node.key),
+            )
+        planes[node.key], boxes[node.key] = made, reach
+        if reach != box and made.ndim > 1:
+            planes[node.key], boxes[node.key] = cut(node.key, box), box
+        for key in frees:
+            del planes[key]
+    return {key: cut(key, tile) for key in planes}
+
+
+def fit_tile(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Tally:
+    """What this tile adds to the fits of a pass; names are ``plane.phase/...``."""
+    planes = walk(visit, sources, tile, fitted)
+    nodes = sources.program.nodes
+    tally: Tally = {}
+    for key in visit.fits:
+        node = nodes[key]
+        assert node.step is not None
+        part = node.step.fit_chunk(
+            *(planes[k] for k in node.inputs),
+            where=planes[node.where] if node.where else None,
+            at=tile,
+            frame=sources.scene.shape,
+        )
+        tally |= {f"{key}/{name}": value for name, value in part.items()}
+    return tally
+
+
+def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
+    """What this tile adds to every measure: names are ``measure/phase/region/...``.
+
+    ``pixels/<region>`` and ``observable/<region>`` count the area behind the numbers.
+    """
+    bits = sources.scene.bits(tile)
+    union = int(np.bitwise_or.reduce(bits, axis=None))
+    areas = {index: (bits >> index) & 1 != 0 for index in range(len(sources.scene.regions)) if union >> index & 1}
+    selected: dict[tuple[Key, int], Array] = {}
+
+    def select(where: Key, index: int) -> Array:
+        if (where, index) not in selected:
+            selected[where, index] = planes[where] & areas[index]
+        return selected[where, index]
+
+    observable = Key("observable")
+    tally: Tally = {"tiles": count(1)}
+    for index, area in areas.items():
+        tally[f"pixels/{index}"] = count(int(np.count_nonzero(area)))
+        tally[f"observable/{index}"] = count(int(np.count_nonzero(select(observable, index))))
+    for measured in sources.program.measures:
+        for phase, keys, where in measured.inputs:
+            for index in areas if measured.by_region else [0] if 0 in areas else []:
+                part = measured.measure(
+                    *(planes[key] for key in keys), where=select(where, index), at=tile, frame=sources.scene.shape
+                )
+                start = f"{measured.key}/{phase}/{index}"
+                tally |= {f"{start}/{name}": value for name, value in part.items()}
+    return tally
+
+
+def _shrunk(plane: Array, scale: int) -> Array:
+    """uint8 (h, w[, c]) block means; blocks at the right and bottom edge may be partial."""
+    height, width = plane.shape[:2]
+    missing = (-height % scale, -width % scale)
+    if any(missing):
+        plane = cv2.copyMakeBorder(plane, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    size = (plane.shape[1] // scale, plane.shape[0] // scale)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> Tally:
+    """Small pictures of a tile for the report: names are ``thumb/<picture>/<top>/<left>``.
+
+    ``scale`` divides the tile size, so blocks never straddle tiles.
+    """
+    pictures: dict[str, Array] = {}
+    for phase in PHASES:
+        raw = planes[Key("raw", phase)]
+        code = raw if raw.dtype == np.uint8 else (raw >> 8).astype(np.uint8)
+        pictures[f"raw.{phase}"] = np.ascontiguousarray(np.moveaxis(code, 0, -1))
+        shown = shown_plane(sources.program, phase)
+        if shown is not None:
+            pictures[f"shown.{phase}"] = (np.clip(planes[shown], 0, 1) * np.float32(255)).astype(np.uint8)
+    pictures["hidden"] = (~planes[Key("observable")]).astype(np.uint8) * 255
+    pictures["outline"] = (sources.scene.bits(tile) & 1 != 0).astype(np.uint8) * 255
+    return {f"thumb/{name}/{tile.top}/{tile.left}": _shrunk(p, scale) for name, p in pictures.items()}
+
+
+def shown_plane(program: Program, phase: str) -> Key | None:
+    """The plane a report shows as residue: what the first measure reads, if it has phases."""
+    for measured in program.measures:
+        for at, keys, _ in measured.inputs:
+            if at == phase and keys[0].phase == phase != NO_PHASE:
+                return keys[0]
+    return None

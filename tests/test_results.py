@@ -1,0 +1,178 @@
+"""Results: nothing lost, nothing invented, the same bytes every time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+import xarray as xr
+from made_up import measured, turned_away
+
+from residue_batch import results
+from residue_batch.statistics import lot_summary
+
+RECORDS = [
+    measured("0007"),
+    turned_away("0003"),
+    measured("0001", regions=["whole"], board_type="panel B", gain=[1.1]),
+    measured("0002", status=["measured", "before_below_lod"], loads=[(0.1, 0.02), (0.0, 0.0)]),
+]
+
+
+def made(records: list[dict] = RECORDS, **attrs: object) -> xr.Dataset:
+    return results.dataset(records, made_up.program(), attrs)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_boards_are_sorted_and_refused_ones_are_rows_of_nan() -> None:
+    ds = made()
+    assert ds["board"].values.tolist() == ["0001", "0002", "0003", "0007"]
+    refused = ds.sel(board="0003")
+    assert results.words(refused["outcome"]) == "refused"
+    assert refused["reason"] == "registration"
+    assert np.isnan(refused["load"]).all()
+    assert np.isnan(refused["light_gain"]).all()
+    assert results.words(ds["status"]).tolist() == [
+        ["measured", "no_region"],
+        ["measured", "before_below_lod"],
+        ["refused", "refused"],
+        ["measured", "measured"],
+    ]
+
+
+def test_values_arrive_where_they_belong() -> None:
+    board = made().sel(board="0007")
+    assert board["load"].sel(phase="after", region="chips") == 0.01
+    assert board["load"].dims == ("phase", "region")
+    assert board["area"].sel(phase="before", region="whole", tau=0.05) == pytest.approx(0.3)
+    assert board["load_reduction_pct"].sel(region="whole") == 90
+    assert board["registration_inliers"].sel(phase="before") >= 200
+    assert board["light_gain"].sel(phase="after", channel="green") == 0.99
+    assert board["shot_sha256"].sel(phase="after") == "a" * 64
+    assert np.isnan(board["load_reduction_pct_sampling_high"]).all()
+    assert made()["load_reduction_pct_low"].attrs["comment"] == "not estimated"
+
+
+def test_a_measure_of_the_whole_board_is_nan_in_other_regions() -> None:
+    mean = made().sel(board="0007")["shine_mean"]
+    assert mean.sel(phase="before").values.tolist()[0] == 0.2
+    assert math.isnan(mean.sel(phase="before", region="chips"))
+
+
+def test_the_gain_of_a_grey_shot_stands_for_every_channel() -> None:
+    assert made().sel(board="0001")["light_gain"].sel(phase="before").values.tolist() == [1.1, 1.1, 1.1]
+
+
+def test_flags_are_masks_with_meanings() -> None:
+    ds = made([measured("a", flags=[["indicative", "not_estimated"], []])])
+    assert results.flag_names(ds["flags"]).tolist() == [["indicative not_estimated", ""]]
+    assert len(ds["flags"].attrs["flag_masks"]) == len(ds["flags"].attrs["flag_meanings"].split())
+
+
+def test_the_censored_bound_is_a_variable_where_a_board_has_one() -> None:
+    assert "load_reduction_at_least_pct" not in made()
+    ds = made([measured("a", values={"load_reduction_at_least_pct": [99.0, None]})])
+    assert ds["load_reduction_at_least_pct"].sel(board="a", region="whole") == 99
+
+
+def test_measures_that_disagree_about_tau_get_a_dimension_each() -> None:
+    text = made_up.WORKFLOW + "\n"
+    text = text.replace("  shine:", "  wide: {measure: area, of: opacity, tau: [0.3], main: 0.3}\n  shine:")
+    other = made_up.program(text)
+    values = {"wide": [[[0.1], [0.1]]] * 2, "wide_reduction_pct": [[0.0], [0.0]]}
+    ds = results.dataset([measured("a", values=values)], other, {})
+    assert ds["area"].dims[-1] == "area_tau"
+    assert ds["wide"].dims[-1] == "wide_tau"
+    assert ds["wide_tau"].values.tolist() == [0.3]
+
+
+def test_a_measure_may_not_take_a_name_of_the_results() -> None:
+    taken = made_up.program(made_up.WORKFLOW.replace("  load:", "  lot:").split("limits")[0])
+    assert results.reserved(taken) == ["lot"]
+    with pytest.raises(ValueError, match="lot"):
+        results.dataset([], taken, {})
+
+
+def test_a_lot_without_boards_is_a_dataset() -> None:
+    ds = made([])
+    assert ds.sizes["board"] == 0
+    assert results.boards_csv(ds).count("\n") == 1
+
+
+def test_a_store_has_the_same_bytes_whatever_the_order_of_the_records(tmp_path: Path) -> None:
+    for name, records in (("a.zarr", RECORDS), ("b.zarr", RECORDS[::-1])):
+        ds = made(records, versions={"numpy": "2"})
+        results.write_zarr(ds, tmp_path / name, lot_summary(ds))
+    files = [
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
+        for name in ("a.zarr", "b.zarr")
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_store_is_replaced_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "lot.zarr"
+    results.write_zarr(made(), path)
+    results.write_zarr(made(RECORDS[:1]), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["lot.zarr"]
+    assert xr.open_zarr(path).sizes["board"] == 1
+
+
+def test_writing_and_reading_warn_of_nothing_and_keep_everything(tmp_path: Path) -> None:
+    ds = made()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results.write_zarr(ds, tmp_path / "lot.zarr", lot_summary(ds))
+        again = xr.open_zarr(tmp_path / "lot.zarr").load()
+        statistics = xr.open_zarr(tmp_path / "lot.zarr", group="statistics").load()
+    assert set(again.variables) == set(ds.variables)
+    for name, variable in ds.variables.items():
+        same = np.array_equal(variable, again[name], equal_nan=variable.dtype.kind == "f")
+        assert same, name
+    assert results.boards_csv(again) == results.boards_csv(ds)
+    assert statistics["n"].sel(lot="L1", board_type="(all)", region="whole") == 4
+
+
+def test_a_store_opens_where_this_package_is_not_installed(tmp_path: Path) -> None:
+    results.write_zarr(made(), tmp_path / "lot.zarr")
+    code = (
+        "import sys; sys.modules['residue_batch'] = None\n"
+        "import xarray as xr; ds = xr.open_zarr('lot.zarr').load()\n"
+        "print(float(ds.load_reduction_pct.sel(board='0007', region='whole')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("90.0\n", "")
+
+
+def test_csv_has_one_row_per_board_with_its_zeros_and_its_refusals() -> None:
+    text = results.boards_csv(made())
+    assert "\r" not in text
+    rows = rows_of(text)
+    assert [r["board"] for r in rows] == ["0001", "0002", "0003", "0007"]
+    assert (rows[2]["outcome"], rows[2]["reason"], rows[2]["load_reduction_pct"]) == ("refused", "registration", "")
+    assert (rows[3]["load_before"], rows[3]["load_after"], rows[3]["load_reduction_pct"]) == ("0.1", "0.01", "90")
+    assert rows[3]["area[tau=0.05]_before"] == "0.3"
+    assert rows[1]["chips.status"] == "before_below_lod"
+    assert rows[1]["chips.load_reduction_pct"] == ""
+
+
+def test_csv_text_is_no_formula_and_numbers_stay_numbers() -> None:
+    names = ["=1+1", "+a", "-a", "@a", "\ta", "\ra", 'quote " and, comma', "line\nbreak", "ümlaut"]
+    below = measured("z", loads=[(0.1, 0.12), (0.1, 0.1)])
+    text = results.boards_csv(made([*(measured(n) for n in names), below]))
+    rows = {r["board"]: r for r in rows_of(text)}
+    assert set(rows) == {"z", *(f"'{n}" for n in names[:6]), *names[6:]}
+    assert float(rows["z"]["load_reduction_pct"]) == pytest.approx(-20)
