@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -224,12 +225,21 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
     state = _head(prepared) | {"status": "finished", "counts": counts, "exit_code": code}
     results.write_zarr(dataset, folder / "lot.zarr", summary)
     records.write_text(folder / "boards.csv", results.boards_csv(dataset))
-    pictures = {row["board"]: folder / "boards" / f"{row['key']}.webp" for row in rows if row["outcome"] != REFUSED}
-    resolved = {path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())}
-    records.write_text(
-        folder / "report.html",
-        render(ReportData(dataset, summary, tuple(verdicts), prepared.scan.findings, pictures, state, resolved)),
+    shown = ReportData(
+        dataset=dataset,
+        summary=summary,
+        verdicts=verdicts,
+        findings=prepared.scan.findings,
+        pictures={row["board"]: folder / "boards" / f"{row['key']}.webp" for row in rows if row["outcome"] != REFUSED},
+        provenance=state,
+        configs={path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())},
+        gates={
+            setting.board_type.board_type: setting.board_type.gates.model_dump()
+            for setting in prepared.settings.values()
+        },
+        footer=f"made {time.strftime('%Y-%m-%d %H:%M %Z')} on {platform.node()}",
     )
+    records.write_text(folder / "report.html", render(shown))
     records.write_json(folder / "run.json", state | {"damaged_records": ledger.damaged})
     dataset.attrs |= {"folder": str(folder), "exit_code": code}
     return dataset

@@ -18,6 +18,7 @@ from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform, tiles
+from residue_batch.layout import Layout, layout
 from residue_batch.matching.light import Light, fit_light, sample_light
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import linear_table, resample, to_linear
@@ -58,6 +59,7 @@ class Setting:
         """What of it decides the numbers."""
         return {
             "board_type": self.board_type.identity(),
+            "regions": self.board_type.region_names,
             "frame": self.frame.sha256 if self.frame else None,
             "golden": self.golden.sha256 if self.golden else None,
             "program": self.program.canonical,
@@ -182,7 +184,18 @@ def match_shot(board: Board, phase: str) -> dict[str, Match]:
 
 def same_light(shape: tuple[int, int], channels: int) -> Light:
     """The light of the reference itself."""
-    return Light((1.0,) * channels, (0.0,) * 5, 0.0, 0.0, 0, 1.0, False, shape)
+    return Light(
+        gain=(1.0,) * channels,
+        field=(0.0,) * 5,
+        extra_blur=0.0,
+        film=0.0,
+        clean_share=1.0,
+        residual=0.0,
+        samples=0,
+        share=1.0,
+        film_confounded=False,
+        shape=shape,
+    )
 
 
 def _light(board: Board, scene: Scene, phase: str, shot: photo.Photo, found: Registration) -> Light:
@@ -194,7 +207,7 @@ def _light(board: Board, scene: Scene, phase: str, shot: photo.Photo, found: Reg
         reference = scene.code if board.setting.frame is None else _before_in_frame(board, scene)
     table = linear_table(shot.pixels.dtype, shot.tone)
     linear = to_linear(reference, scene.table)
-    samples = sample_light(shot.pixels, table, found.transform, linear, scene.matchable, scene.patch)
+    samples = sample_light(shot.pixels, table, found.transform, linear, scene.matchable)
     return fit_light(samples, scene.white, white_assumed=scene.white_assumed)
 
 
@@ -288,11 +301,11 @@ def store_path(board: Board) -> Path:
     return Path(board.setting.folder) / f"{board.key}.zarr"
 
 
-def layout_of(board: Board, shape: tuple[int, int]) -> store.Layout:
+def layout_of(board: Board, shape: tuple[int, int]) -> Layout:
     """The arrays of the board's store."""
     program, nodes = board.setting.program, board.setting.program.nodes
     keep = tuple((key, nodes[key].kind) for key in program.keep)
-    return store.layout(shape, keep, board.setting.tile, board.setting.board_type.pixel_size_um)
+    return layout(shape, keep, board.setting.tile, board.setting.board_type.pixel_size_um)
 
 
 def plan_board(board: Board) -> Plan:

@@ -19,6 +19,7 @@ from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Measured, Nod
 from residue_batch.step import STEPS, Bound, Kind, ParameterError, Signature
 from residue_batch.units import Pixels, resolve
 
+MOST_BLUR = 1.5
 At = Literal["value", "key"]
 
 
@@ -64,7 +65,8 @@ class _Compiler:
         self.made: dict[str, _Made | None] = {}
         self.wiring: list[str] = []
         self.blur = self._blur()
-        self.blur_halo = blur_radius(self.blur)
+        # a shot sharper than the reference is blurred more, by at most this factor
+        self.blur_halo = blur_radius(MOST_BLUR * self.blur)
 
     # names -> planes -------------------------------------------------------------
 

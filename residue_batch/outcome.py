@@ -143,7 +143,6 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
         "values": {name: _rounded(value) for name, value in values.items()},
         "status": status,
         "flags": flags,
-        "tiles": counted,
     }
 
 

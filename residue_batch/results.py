@@ -106,7 +106,10 @@ def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any
         "channel": (("channel",), _text(CHANNELS), {"long_name": "colour channel"}),
         "lot": (_BOARD, _text(r["lot"] for r in rows), {"long_name": "production lot"}),
         "board_type": (_BOARD, _text(r["board_type"] for r in rows), {"long_name": "board type"}),
-        **{dim: ((dim,), _coordinate(values), _about(dim, "1")) for dim, values in dims.values()},
+        **{
+            dim: ((dim,), _text(values) if isinstance(values[0], str) else np.array(values), _about(dim, "1"))
+            for dim, values in dims.values()
+        },
     }
     ds = xr.Dataset(data, coords)
     # a store forgets the order of its variables; tables need it
@@ -140,7 +143,7 @@ def _regions_of(rows: Sequence[Record]) -> dict[str, list[str]]:
 
 
 def _extra_dims(measures: Iterable[Measured]) -> dict[tuple[str, str], tuple[str, tuple[Any, ...]]]:
-    """(measure, parameter) -> the dimension's name and values; measures that disagree get one each."""
+    """(measure, parameter) -> name and values of the dimension; measures that disagree get one each."""
     wanted = {
         (m.key, output.dim): tuple(dict(m.measure.parameters)[output.dim])
         for m in measures
@@ -169,7 +172,7 @@ def _outcomes(table: _Rows) -> dict[str, Any]:
         status[i, places] = [REGION_STATUSES.index(name) for name in record["status"]]
         flags[i, places] = [sum(1 << FLAGS.index(name) for name in names) for names in record["flags"]]
         for name, values in observable.items():
-            values[i, places] = np.array(record[name], np.float64)
+            values[i, places] = record[name]
     masks = np.array([1 << bit for bit in range(len(FLAGS))], np.int16)
     texts = {name: (_BOARD, _text(r[name] for r in table.records), _about(text)) for name, text in _TEXTS.items()}
     return {
@@ -286,8 +289,8 @@ def _text(values: Iterable[str]) -> NDArray[Any]:
     return np.array(list(values), object)
 
 
-def _coordinate(values: Sequence[Any]) -> NDArray[Any]:
-    return _text(values) if any(isinstance(v, str) for v in values) else np.array(values, np.float64)
+def _dtype(values: Sequence[Any]) -> Any:
+    return object if isinstance(values[0], str) else np.float64
 
 
 # reading the codes back ---------------------------------------------------------
@@ -411,17 +414,3 @@ def _cell(value: Any) -> str:
         return str(value)
     text = f"'{value}" if value.startswith(_FORMULA) else value
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
-
-
-__all__ = [
-    "INTERVALS",
-    "NOT_CLAIMED",
-    "boards_csv",
-    "dataset",
-    "flag_names",
-    "reductions",
-    "reserved",
-    "slices",
-    "words",
-    "write_zarr",
-]

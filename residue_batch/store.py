@@ -25,9 +25,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,64 +41,27 @@ from zarr.storage import MemoryStore
 
 from residue_batch.canonical import canonical, digest
 from residue_batch.errors import UsageError
-from residue_batch.geometry import Array, Box, tiles
-from residue_batch.program import PHASES, Key
-from residue_batch.step import Kind
+from residue_batch.geometry import Array, Box
+from residue_batch.layout import (
+    IMAGE,
+    OFFSET,
+    OURS,
+    SCALE,
+    SEEN,
+    Layout,
+    file_of,
+    folder_of,
+    image_attributes,
+    inner_of,
+    ome_attributes,
+)
+from residue_batch.program import Key
 from residue_batch.tally import Tally, count, select
 
-OFFSET, SCALE = -0.1, 0.005
-"""Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220)."""
-
-CHUNK, SMALLEST_SHARD, COARSEST = 512, 64, 256
-SEEN, ZSTD_LEVEL, STRIP, FLUSHES = 255, 1, 256, 16
-OBSERVABLE = Key("observable")
-IMAGE, MARKER, OURS, META = "image", "complete/zarr.json", "residue_batch", "zarr.json"
+ZSTD_LEVEL, STRIP, FLUSHES = 1, 256, 16
+MARKER, META = "complete/zarr.json", "zarr.json"
 # zarr's own threads cost 2-3x the CPU, and a worker is one thread; the indent is part of the bytes
 SETTINGS = {"threading.max_workers": 1, "async.concurrency": 1, "json_indent": 2}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a board store holds: frame size (px), tile side (px) and the planes of each array."""
-
-    shape: tuple[int, int]
-    tile: int
-    pixel_size_um: float | None
-    scalars: tuple[Key, ...]
-    masks: tuple[tuple[str, tuple[Key, ...]], ...]
-
-    @property
-    def arrays(self) -> dict[str, tuple[Key, ...]]:
-        """Array name (``image``, ``labels/<plane>``) -> the plane of each channel."""
-        return {IMAGE: (OBSERVABLE, *self.scalars)} | {f"labels/{name}": keys for name, keys in self.masks}
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        """The planes that ``write_tile`` needs."""
-        return tuple(key for keys in self.arrays.values() for key in keys)
-
-    @property
-    def levels(self) -> int:
-        """How many levels there are: the coarsest fits 256 px."""
-        return next(k + 1 for k in range(64) if max(self.size(k)) <= COARSEST)
-
-    @property
-    def tile_levels(self) -> int:
-        """How many levels the tiles write themselves; the rest is written by ``close``."""
-        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (1 << k))
-        return next(coarse, self.levels)
-
-    def size(self, level: int) -> tuple[int, int]:
-        """Height and width of a level."""
-        return -(-self.shape[0] >> level), -(-self.shape[1] >> level)
-
-    def shard(self, level: int) -> int:
-        """Side of the square shards of a level."""
-        return self.tile >> level if level < self.tile_levels else self.tile
-
-    def boxes(self, level: int) -> list[Box]:
-        """The shards of a level, in pixels of that level."""
-        return list(tiles(self.size(level), self.shard(level)))
 
 
 class Finding(NamedTuple):
@@ -109,84 +71,17 @@ class Finding(NamedTuple):
     problem: str
 
 
-def layout(shape: tuple[int, int], keep: Iterable[tuple[Key, Kind]], tile: int, pixel_size_um: float | None) -> Layout:
-    """The layout of a store for a frame of ``shape`` px, written by square tiles of ``tile`` px.
-
-    ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown.
-    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or tile.
-    """
-    if tile < 1 or min(shape) < 1:
-        raise UsageError(f"a store needs a frame and tiles of at least 1 px, not {shape} and {tile}")
-    scalars: list[Key] = []
-    masks: dict[str, list[Key]] = {}
-    for key, kind in dict.fromkeys(keep):
-        if not key.plane.isidentifier():
-            raise UsageError(f"{key.plane!r} cannot be stored: a plane's name is letters, digits and '_'")
-        if kind == Kind.SCALAR:
-            scalars.append(key)
-        elif kind != Kind.MASK:
-            raise UsageError(f"'{key}' cannot be kept: it is a {kind} plane; only scalar planes and masks are stored")
-        elif key != OBSERVABLE:
-            masks.setdefault(key.plane, []).append(key)
-    order = ("", *PHASES)
-    grouped = tuple((name, tuple(sorted(keys, key=lambda k: order.index(k.phase)))) for name, keys in masks.items())
-    return Layout((int(shape[0]), int(shape[1])), int(tile), pixel_size_um, tuple(scalars), grouped)
-
-
-def _folder(array: str, level: int) -> str:
-    return str(level) if array == IMAGE else f"{array}/{level}"
-
-
-def _file(layout: Layout, array: str, level: int, box: Box) -> str:
-    side = layout.shard(level)
-    return f"{_folder(array, level)}/c/0/{box.top // side}/{box.left // side}"
-
-
-def _inner(side: int) -> int:
-    return CHUNK if side % CHUNK == 0 else side
-
-
-def _ome(layout: Layout, method: str, **more: Any) -> dict[str, Any]:
-    """The ``ome`` attributes of the image or of a label group."""
-    pixel = layout.pixel_size_um or 1.0
-    unit = {"unit": "micrometer"} if layout.pixel_size_um else {}
-    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} | unit for n in "yx")]
-    datasets = []
-    for level in range(layout.levels):
-        # the centre of a coarse pixel lies between the centres it was made of
-        scale, shift = pixel * 2**level, pixel * (2**level - 1) / 2
-        moves = [
-            {"type": "scale", "scale": [1.0, scale, scale]},
-            {"type": "translation", "translation": [0.0, shift, shift]},
-        ]
-        datasets.append({"path": str(level), "coordinateTransformations": moves})
-    multiscale = {"name": "board", "type": method, "axes": axes, "datasets": datasets}
-    return {"version": "0.5", "multiscales": [multiscale]} | more
-
-
-def _image_attributes(layout: Layout) -> dict[str, Any]:
-    planes, shown = {}, []
-    for array, keys in layout.arrays.items():
-        for channel, key in enumerate(keys):
-            offset, scale = (OFFSET, SCALE) if key in layout.scalars else (0.0, 1 / SEEN if array == IMAGE else 1.0)
-            planes[str(key)] = {"array": array, "channel": channel, "offset": offset, "scale": scale}
-            if array == IMAGE:
-                window = {"min": 0, "max": 255, "start": round(-offset / scale), "end": round((1 - offset) / scale)}
-                colour = {"before": "FF7F00", "after": "00BFFF"}.get(key.phase, "FFFFFF")
-                shown.append({"label": str(key), "color": colour, "active": key != OBSERVABLE, "window": window})
-    ours = {"format": 1, "shape": list(layout.shape), "tile": layout.tile, "value": "offset + scale * code"}
-    return {"ome": _ome(layout, "mean", omero={"channels": shown}), OURS: ours | {"planes": planes}}
-
-
 @lru_cache(maxsize=32)
 def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
     """Every metadata file of a store: (path, bytes). Cached: boards of a type differ in pixels only."""
     colours = [{"label-value": 0, "rgba": [0, 0, 0, 0]}, {"label-value": 1, "rgba": [255, 64, 0, 160]}]
-    label = {"ome": _ome(layout, "any", **{"image-label": {"colors": colours, "source": {"image": "../../"}}})}
+    label = {
+        "ome": ome_attributes(layout, "any", **{"image-label": {"colors": colours, "source": {"image": "../../"}}})
+    }
     files: dict[str, Any] = {}
     store = MemoryStore(store_dict=files)
     with zarr.config.set(SETTINGS):
-        zarr.create_group(store, attributes=_image_attributes(layout))
+        zarr.create_group(store, attributes=image_attributes(layout))
         if layout.masks:
             names = [name for name, _ in layout.masks]
             zarr.create_group(store, path="labels", attributes={"ome": {"version": "0.5", "labels": names}})
@@ -197,11 +92,11 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
                 side = layout.shard(level)
                 zarr.create_array(
                     store,
-                    name=_folder(array, level),
+                    name=folder_of(array, level),
                     shape=(len(keys), *layout.size(level)),
                     dtype="uint8",
                     shards=(len(keys), side, side),
-                    chunks=(1, _inner(side), _inner(side)),
+                    chunks=(1, inner_of(side), inner_of(side)),
                     filters=None,
                     # the checksum comes last, so it covers what is on the disk
                     compressors=[ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec()],
@@ -252,7 +147,7 @@ def _shard(block: Array, side: int) -> bytes:
     Encoded here because zarr needs 2.5 ms for any shard, however small, and a tile has a dozen.
     Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
     """
-    inner = _inner(side)
+    inner = inner_of(side)
     index = np.full((block.shape[0], side // inner, side // inner, 2), np.iinfo(np.uint64).max, "<u8")
     parts: list[bytes] = []
     end = 0
@@ -281,7 +176,7 @@ def _put(file: Path, data: bytes) -> None:
 def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: Array) -> str:
     """Write one shard; ``box`` in pixels of the level. Returns its sha256."""
     data = _shard(block, layout.shard(level))
-    _put(path / _file(layout, array, level, box), data)
+    _put(path / file_of(layout, array, level, box), data)
     return digest(data)
 
 
@@ -368,14 +263,14 @@ def close(path: str | Path, layout: Layout, tally: Tally) -> None:
                 name = f"{array}/{level}/{box.top << level}/{box.left << level}"
                 if name not in found or found[name][4] != 1:
                     raise UsageError(f"shard {name} was {'merged twice' if name in found else 'never written'}")
-                files[_file(layout, array, level, box)] = found[name][:4].astype("<i8").tobytes().hex()
+                files[file_of(layout, array, level, box)] = found[name][:4].astype("<i8").tobytes().hex()
     for array in layout.arrays if layout.tile_levels < layout.levels else ():
         block = _read(path, array, layout.tile_levels - 1)
         for level in range(layout.tile_levels, layout.levels):
             block = _halved(array, block)
             for box in layout.boxes(level):
                 part = block[:, box.top : box.bottom, box.left : box.right]
-                files[_file(layout, array, level, box)] = _write(path, layout, array, level, box, part)
+                files[file_of(layout, array, level, box)] = _write(path, layout, array, level, box, part)
     for orphan in path.rglob("*.partial"):
         orphan.unlink(missing_ok=True)  # of a writer that was killed, and its tile written by another
     folders = {str(folder) for name in files for folder in Path(name).parents}
@@ -441,7 +336,7 @@ def verify(path: str | Path) -> list[Finding]:
 def _read(path: Path, array: str, level: int) -> Array:
     """The codes of one level, uint8 (c, h, w); a flipped bit raises."""
     with zarr.config.set(SETTINGS):
-        return np.asarray(zarr.open_array(path / _folder(array, level), mode="r", zarr_format=3)[...])
+        return np.asarray(zarr.open_array(path / folder_of(array, level), mode="r", zarr_format=3)[...])
 
 
 def read_plane(path: str | Path, name: str, level: int = 0) -> Array:
@@ -457,7 +352,7 @@ def read_plane(path: str | Path, name: str, level: int = 0) -> Array:
         raise UsageError(f"{path} is incomplete: what is missing would read as clean")
     planes = _attributes(path / META)[OURS]["planes"]
     plane = planes.get(name, {"array": "none"})
-    shards = [file for file in marker["files"] if file.startswith(f"{_folder(plane['array'], level)}/c/")]
+    shards = [file for file in marker["files"] if file.startswith(f"{folder_of(plane['array'], level)}/c/")]
     if not shards:
         raise UsageError(f"{path} has no level {level} of a plane {name!r}; there are: {', '.join(planes)}")
     if missing := [file for file in shards if not (path / file).is_file()]:

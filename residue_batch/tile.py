@@ -80,8 +80,9 @@ def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     raw = read(node.inputs[0])
     planes = np.empty(raw.shape, np.float32)
     divisor = view.light.divisor(box)[..., 0]
+    sigma = view.light.sigma(sources.program.blur)
     for channel in range(raw.shape[0]):
-        light = light_plane(raw[channel], view.table, sources.program.blur)
+        light = light_plane(raw[channel], view.table, sigma)
         np.divide(light, divisor, out=planes[channel])
         planes[channel] *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
     return planes

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from residue_batch.compiler import compile_program
 from residue_batch.config import load_workflow
 from residue_batch.errors import Refusal
 from residue_batch.outcome import refused
-from residue_batch.program import Program, compile_program
+from residue_batch.program import Program
 
 TAU = (0.02, 0.05, 0.1)
 WORKFLOW = """
@@ -141,6 +142,4 @@ def _board(name: str, chance: random.Random) -> Mapping[str, Any]:
     flags = [["not_estimated"], ["few_blocks", "not_estimated"]]
     if fate > 0.95:
         flags = [["film_confounded", *f] for f in flags]
-    return measured(
-        name, loads=[(before, before * left), chips], status=[status, status], values=values, flags=flags
-    )
+    return measured(name, loads=[(before, before * left), chips], status=[status, status], values=values, flags=flags)

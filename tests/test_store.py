@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from residue_batch import store
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box, tiles
+from residue_batch.layout import Layout, layout
 from residue_batch.program import Key
 from residue_batch.step import Kind
-from residue_batch.store import Layout, close, create, is_complete, layout, read_plane, verify, write_tile
+from residue_batch.store import close, create, is_complete, read_plane, verify, write_tile
 from residue_batch.tally import Tally, merge, merge_all
 
 SHAPE = (700, 901)

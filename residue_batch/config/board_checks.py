@@ -150,7 +150,7 @@ def _scaled(value: str, marker: Any) -> bool:
 def _reversed(sizes: list[Any], scale: Any) -> bool:
     try:
         low, high = (units.resolve(s, units.PixelArea, scale) for s in sizes)
-    except (ValueError, TypeError, ZeroDivisionError):
+    except (ValueError, TypeError, ArithmeticError):
         return False
     return low > high
 

@@ -209,7 +209,7 @@ class BoardType(Configuration):
     """Where the clean colour comes from: a clean shot, or only the two shots themselves (indicative)."""
     golden: str | None = None
     """A photograph of a clean board, for `reference: golden`."""
-    pixel_size_um: Positive | None = None
+    pixel_size_um: Annotated[Number, Field(ge=1e-3, le=1e6)] | None = None
     """The size of a frame pixel on the board; needed for millimetres."""
     tone: Literal["srgb", "linear"] | None = None
     """What 16-bit values mean; must be given for 16-bit shots."""

@@ -85,7 +85,7 @@ def find(name: str | Path, kind: str, relative_to: str | Path | None = None) -> 
     what = kind.replace("_", " ")
     if is_path(name):
         base = Path(relative_to).absolute().parent if relative_to else Path.cwd()
-        path = base / Path(name).expanduser()
+        path = base / _at_home(name)
         if path.is_file():
             return Found(path, f"the path as given, from {relative_to}" if relative_to else "the path as given")
         beside = {p.stem: p.name for p in _files(path.parent)}
@@ -119,7 +119,7 @@ def _places(kind: str) -> Iterator[tuple[Path, str]]:
     yield Path(folder), f"in ./{folder}"
     for part in os.environ.get("RESIDUE_PATH", "").split(os.pathsep):
         if part:
-            yield Path(part).expanduser() / folder, f"in $RESIDUE_PATH ({part})"
+            yield _at_home(part) / folder, f"in $RESIDUE_PATH ({part})"
     yield shipped() / folder, "shipped with residue-batch"
 
 
@@ -135,6 +135,14 @@ def _files(folder: Path) -> list[Path]:
         return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
     except OSError:
         return []
+
+
+def _at_home(path: str | Path) -> Path:
+    """``~/x`` as a path; a ``~`` that names nobody's home stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _near(name: str, known: Iterable[str], written: Mapping[str, str] | None = None) -> str:
@@ -265,7 +273,7 @@ def absolute(document: Document, keys: tuple[str, ...]) -> Document:
         if isinstance(value, str) and value and not document.is_broken((key,)):
             if key == "board_type" and not is_path(value):
                 continue  # a name that is searched
-            data[key] = os.path.normpath(document.folder((key,)) / Path(value).expanduser())
+            data[key] = os.path.normpath(document.folder((key,)) / _at_home(value))
     if "root" in keys and data.get("root") is None:
         # photographs lie beside the file that names them
         manifest = data.get("manifest")

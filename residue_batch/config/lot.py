@@ -27,7 +27,7 @@ class Phases(Frozen):
 
     def words(self) -> dict[str, str]:
         """Each word, in lower case, and its phase."""
-        return {word.casefold(): phase for phase in PHASES for word in (*getattr(self, phase), phase)}
+        return {word.lower(): phase for phase in PHASES for word in (*getattr(self, phase), phase)}
 
 
 class Lot(Configuration):
@@ -96,7 +96,7 @@ def _words(data: Mapping[str, Any]) -> Iterator[Mistake]:
     for phase in PHASES:
         words = phases.get(phase)
         for index, word in enumerate(words if isinstance(words, list) else ()):
-            if isinstance(word, str) and seen.setdefault(word.casefold(), phase) != phase:
+            if isinstance(word, str) and seen.setdefault(word.lower(), phase) != phase:
                 yield Mistake(("phases", phase, index), f"'{word}' would mean both phases")
 
 

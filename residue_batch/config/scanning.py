@@ -43,16 +43,16 @@ def _scan_pattern(lot: Lot) -> Scan:
     if not root.is_dir():
         problem = lot.problem(("root",), f"the folder {root} does not exist", "correct 'root:'")
         raise ConfigError(problem)
-    expression = compile_pattern(lot)
+    expression, loose = compile_pattern(lot), compile_pattern(lot, r"[^/_.\-]+")
     words = lot.phases.words()
     shots, findings = [], []
     for path in _images(root / _fixed_folder(lot)):
         name = path.relative_to(root).as_posix()
         match = expression.fullmatch(name)
-        phase = words.get(match["phase"].casefold()) if match else None
+        phase = words.get(match["phase"].lower()) if match else None
         if match and phase:
             shots.append(_Shot(match["board"], phase, path))
-        elif match:
+        elif match := loose.fullmatch(name):
             remedy = f"phases are {', '.join(sorted(words))}; add the word to 'phases:' or move the file"
             reason = f"'{match['phase']}' is not a phase"
             findings.append(Finding("unmatched", "", (str(path),), reason, remedy))
@@ -62,13 +62,16 @@ def _scan_pattern(lot: Lot) -> Scan:
     return _together(lot, shots, findings)
 
 
-def compile_pattern(lot: Lot) -> re.Pattern[str]:
-    """The lot's pattern as a regular expression on paths below its root."""
+def compile_pattern(lot: Lot, phase: str = "") -> re.Pattern[str]:
+    """The lot's pattern as a regular expression on paths below its root.
+
+    ``phase`` is what counts as a phase; default the lot's words.
+    """
     pattern = lot.pattern or ""
     words = sorted(lot.phases.words(), key=len, reverse=True)
-    # a known word first, so that an id may itself contain the separator
-    phase = "(?i:" + "|".join(re.escape(w) for w in words) + r")|[^/_.\-]+"
-    groups = {"lot": re.escape(lot.lot), "board": "[^/]+", "phase": phase}
+    phase = phase or "(?i:" + "|".join(re.escape(w) for w in words) + ")"
+    # the shortest id, so that of two words the longer one is the phase; an id may hold the separator
+    groups = {"lot": re.escape(lot.lot), "board": "[^/]+?", "phase": phase}
     seen: set[str] = set()
     result = ""
     stem, any_image = (pattern[:-2], True) if pattern.endswith(".*") else (pattern, False)
@@ -169,7 +172,7 @@ def _row(lot: Lot, cells: dict[str, str], source: Source, line: int) -> tuple[_S
     problems = [source.problem(line, 1, f"'{c}' is empty") for c in ("board", "phase", "path") if not cells.get(c)]
     words = lot.phases.words()
     said = cells.get("phase", "").strip()
-    phase = words.get(said.casefold())
+    phase = words.get(said.lower())
     if said and phase is None:
         problems.append(source.problem(line, 1, f"'{said}' is not a phase", did_you_mean(said, words)))
     digest = cells.get("sha256", "").strip() or None

@@ -1,14 +1,22 @@
 """The light of a shot against the light of the reference: per-channel gain times a smooth field.
 
-Model of a pixel: ``log I_c = log B_c + gain_c + field(x, y) + log(1 + a (W_c / B_c - 1))``, the
-field a quadratic common to the channels (vignetting, a lamp to one side). Residue is one-sided
-and covers much of the board, so the fit is robust and starts from the mode. An even film of
-strength f is a regressor, ``f (W_c / B_c - 1)``: film brightens dark pixels most, exposure all
-alike, so contrast tells them apart. Only gain and field are divided out; film stays in the image.
+Model of a pixel, in linear light, with the board's own colour B and the colour W of residue::
+
+    log I_c = gain_c + field(x, y) + log(B_c + a (W_c - B_c)) + k Laplace(B_c) / B_c
+
+The field is a quadratic common to the channels (vignetting, a lamp to one side); k is half the
+difference in blur (variance, px^2) between shot and reference. Residue covers much of the board
+and only ever brightens it, so the opacity ``a`` must be told from exposure: exposure scales all
+pixels alike, residue brightens the dark ones most. That contrast is there in every small piece of
+board. So the opacity is fitted *per window* of 64 px, together with gain, field and blur; what
+differs inside a window loses its weight (Tukey). A window is clean or filmed by a two-part prior
+(``_clean``), which puts the zero at the lower edge of the windows' opacities, where clean ones
+pile up. Only gain, field and blur are taken out of the image; film stays in it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -24,14 +32,18 @@ F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 NODE = 16  # px between the nodes of the light field
+_BLUR = 3.0  # px, of the samples: noise and a tenth of a pixel of misfit are averaged out
 _WIDER = 3.5  # px: the difference of the two blurs is the Laplacian
-_BLUR = 3.0  # px, of the samples: opacity is a property of areas, noise and 0.1 px of misfit are not
-_PATCH = 64
-_STEP = 4
-_AREA = 1_600_000  # px read for the samples
+_WINDOW = 64  # px: residue is nearly even, or sparse, inside one
+_STEP = 4  # px between samples
+_AREA = 1_000_000  # px read for the samples
 _MIN_SAMPLES = 500
-_SATURATED = 0.94
-_MAX_CONTRAST = 40.0
+_DARK = 0.002  # linear light below which code values are too coarse for a logarithm
+_SATURATED = 0.94  # code value, of full scale
+_NOISE = 0.015  # scale of the misfit, in log light ...
+_SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
+_UNEVEN = 0.2  # ... plus this share of the window's film
+_FILM = 0.05  # mean opacity of a filmed window, a priori
 _REMEDY = "check exposure and the outline of the board type"
 
 
@@ -41,14 +53,14 @@ class Samples:
 
     ``place`` (n, 2) float64 is [x, y] in units of half the longer side of the frame, from its
     centre; ``image`` and ``reference`` are (n, C) float32; ``bend`` (n, C) is the Laplacian of the
-    reference per px^2; ``patch`` (n,) bool marks the declared white patch; ``shape`` is the frame's.
+    reference per px^2; ``starts`` (m,) is the first pixel of each window; ``shape`` is the frame's.
     """
 
     place: F64
     image: F32
     reference: F32
     bend: F32
-    patch: Mask
+    starts: NDArray[np.intp]
     shape: tuple[int, int]
 
 
@@ -63,28 +75,42 @@ class Light:
     field
         Coefficients of x, y, x^2, xy, y^2 in the log field; x and y in units of half the
         longer side of the frame, from its centre.
+    extra_blur
+        Variance of the blur of the shot minus that of the reference, frame px^2; see `sigma`.
     film
-        Strength f of an even film, as opacity; not divided out.
+        Mean opacity over the windows; not divided out.
+    clean_share
+        Share of the windows that look clean. Near zero, the zero of the opacity scale is
+        where the least filmed windows are.
     residual
-        Robust scale of what the fit leaves, in opacity.
+        Robust scale of what the fit leaves, in log light.
     samples
         Pixels that took part with at least half their weight.
     share
         Their share of all the pixels sampled.
     film_confounded
-        Nothing tells film from exposure: grey shot, or no white patch.
+        An even film over the whole board cannot be told from exposure: grey shot, or no white patch.
     shape
         Of the frame.
     """
 
     gain: tuple[float, ...]
-    field: tuple[float, float, float, float, float]
+    field: tuple[float, ...]
+    extra_blur: float
     film: float
+    clean_share: float
     residual: float
     samples: int
     share: float
     film_confounded: bool
     shape: tuple[int, int]
+
+    def sigma(self, base: float) -> float:
+        """The blur (px) that makes the shot as sharp as the reference blurred by ``base`` px.
+
+        Within [0.5 base, 1.5 base]. A blurrier shot looks like film at every edge.
+        """
+        return float(min(max(base * base - self.extra_blur, (0.5 * base) ** 2), (1.5 * base) ** 2) ** 0.5)
 
     def divisor(self, box: Box) -> F32:
         """The field on ``box``, (h, w, 1) float32: divide linear light by it, and by ``gain``.
@@ -93,11 +119,16 @@ class Light:
         """
         rows, columns = _knots(box.top, box.bottom), _knots(box.left, box.right)
         nodes = self._nodes(rows[0], columns[0])
-        down, across = rows[1][:, None], columns[1][None, :]
         left, right = nodes[:, columns[2]], nodes[:, columns[2] + 1]
-        wide = left + (right - left) * across
-        above, below = wide[rows[2]], wide[rows[2] + 1]
-        return np.asarray(above + (below - above) * down, np.float32)[:, :, None]
+        wide = left + (right - left) * columns[1]
+        climb = wide[1:] - wide[:-1]
+        found = np.empty(box.shape, np.float32)
+        # One row of nodes after the other: a band of 16 rows stays in cache.
+        for number in range(len(climb)):
+            here = slice(*np.searchsorted(rows[2], [number, number + 1]))
+            np.multiply(climb[number], rows[1][here, None], out=found[here])
+            found[here] += wide[number]
+        return found[:, :, None]
 
     def _nodes(self, rows: F64, columns: F64) -> F32:
         x, y = _units(columns, rows, self.shape)
@@ -132,7 +163,6 @@ def sample_light(
     transform: Transform,
     reference: U16,
     mask: Mask,
-    patch: Mask | None = None,
 ) -> Samples:
     """Pixels for the light fit: small windows on a lattice over the board, read at full resolution.
 
@@ -148,16 +178,15 @@ def sample_light(
         (h, w[, C]) uint16 linear light, in the frame.
     mask
         (h, w) bool: inside the outline, not ignored.
-    patch
-        (h, w) bool: the declared white patch, or None.
 
     A pixel counts when neither it nor a neighbour within the blur is saturated in the shot as
     taken or in the reference.
     """
     whole = Box.whole(mask.shape)
-    halo = blur_radius(_WIDER)
+    more = (_WIDER**2 - _BLUR**2) ** 0.5
+    halo = blur_radius(_BLUR) + blur_radius(more)
     limit = int(table[int(_SATURATED * (len(table) - 1))])
-    found: list[tuple[F64, F32, F32, F32, Mask]] = []
+    found: list[tuple[F64, F32, F32, F32]] = []
     for box in _lattice(mask):
         outer = box.grow(halo, whole)
         seen, valid = resample(shot, transform, outer, table)
@@ -165,22 +194,23 @@ def sample_light(
         bright = _any_channel(seen > limit) | _any_channel(clean > limit)
         bad = cv2.dilate((bright | ~valid).astype(np.uint8), np.ones((2 * halo + 1, 2 * halo + 1), np.uint8))
         good = mask[box.within(whole)] & (box.crop(bad, outer) == 0)
-        on = np.zeros(box.shape, np.bool_) if patch is None else patch[box.within(whole)]
         step = (slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP))
         chosen = good[step]
         if not chosen.any():
             continue
         light = box.crop(blur(seen, _BLUR), outer)[step][chosen]
-        base = box.crop(blur(clean, _BLUR), outer)[step][chosen]
-        wide = box.crop(blur(clean, _WIDER), outer)[step][chosen]
+        soft = blur(clean, _BLUR)
+        base = box.crop(soft, outer)[step][chosen]
+        wide = box.crop(blur(soft, more), outer)[step][chosen]
         bend = (_unit(wide) - _unit(base)) / np.float32((_WIDER**2 - _BLUR**2) / 2)
         rows, columns = np.nonzero(chosen)
         x, y = _units(columns * _STEP + _STEP // 2 + box.left, rows * _STEP + _STEP // 2 + box.top, whole.shape)
-        found.append((np.stack([x, y], 1), _unit(light), _unit(base), bend, on[step][chosen]))
+        found.append((np.stack([x, y], 1), _unit(light), _unit(base), bend))
     if not found:
         raise Refusal("light", "no pixel of the board can be used for matching the light", _REMEDY)
-    place, image, base32, bends, on = (np.concatenate(part) for part in zip(*found, strict=True))
-    return Samples(place, image, base32, bends, on, whole.shape)
+    place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
+    starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
+    return Samples(place, image, base32, bends, starts, whole.shape)
 
 
 def _unit(light: Array) -> F32:
@@ -197,16 +227,16 @@ def _lattice(mask: Mask) -> list[Box]:
     if not len(rows):
         return []
     area = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    pitch = max(_PATCH, round(_PATCH * (area.pixels / _AREA) ** 0.5))
+    pitch = max(_WINDOW, round(_WINDOW * (area.pixels / _AREA) ** 0.5))
     return [
-        Box(top, left, min(top + _PATCH, area.bottom), min(left + _PATCH, area.right))
+        Box(top, left, min(top + _WINDOW, area.bottom), min(left + _WINDOW, area.right))
         for top in range(area.top, area.bottom, pitch)
         for left in range(area.left, area.right, pitch)
     ]
 
 
 def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
-    """Gain, field and film of a shot.
+    """Gain, field, blur and film of a shot, by robust least squares (see the top of this module).
 
     Parameters
     ----------
@@ -220,58 +250,124 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     Raises
     ------
     Refusal
-        ``light``: too few usable pixels.
+        ``light``: too few usable pixels, or no consistent light.
     """
-    image, base = np.maximum(samples.image, 1e-4), np.maximum(samples.reference, 1e-4)
-    keep = (samples.image.min(1) > 1e-3) & (samples.reference.min(1) > 1e-3)
-    if keep.sum() < _MIN_SAMPLES:
+    keep = (samples.image.min(1) > _DARK / 2) & (samples.reference.min(1) > _DARK)
+    if int(keep.sum()) < _MIN_SAMPLES:
         raise Refusal("light", f"{int(keep.sum())} pixels can be used for matching the light", _REMEDY)
-    image, base, place = image[keep], base[keep], samples.place[keep]
+    window = np.repeat(np.arange(len(samples.starts)), np.diff([*samples.starts, len(keep)]))[keep]
+    starts = np.flatnonzero(np.diff(window, prepend=-1))
+    window = np.repeat(np.arange(len(starts)), np.diff([*starts, len(window)]))
+    image, base = samples.image[keep].astype(np.float64), samples.reference[keep].astype(np.float64)
+    ratio = np.log(image) - np.log(base)
+    contrast = np.asarray(white, np.float64) / base - 1.0
+    terms = _terms(*samples.place[keep].T)
+    count = np.diff([*starts, len(window)])
+    centre = np.add.reduceat(terms, starts) / count[:, None]
+    bend = samples.bend[keep].astype(np.float64) / base
     channels = base.shape[1]
-    ratio = np.log(image.astype(np.float64)) - np.log(base.astype(np.float64))
-    contrast = np.clip(np.asarray(white, np.float64) / base - 1.0, 0.0, _MAX_CONTRAST)
-    with_film = channels > 1
-    design = _design(place, contrast, with_film=with_film)
-    solved = np.zeros(design.shape[2])
-    calm = contrast.mean(1) <= np.quantile(contrast.mean(1), 0.6)
-    for c in range(channels):
-        solved[c] = _mode(ratio[calm, c])
-    weight = np.ones_like(ratio)
-    for scale in (0.05, 0.05, 0.035, 0.025, 0.02, 0.015, 0.015, 0.015, 0.015):
-        rest = ratio - design @ solved
-        width = 4.685 * (scale + 0.004 * contrast)
-        weight = np.square(np.clip(1.0 - np.square(rest / width), 0.0, None))
-        weighted = design * weight[:, :, None]
-        normal = np.einsum("nck,ncl->kl", weighted, design, optimize=True)
-        right = np.einsum("nck,nc->k", weighted, ratio)
-        solved = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(right)), right)
-    rest = ratio - design @ solved
+
+    solved = np.zeros(channels + 6)
+    calm = np.minimum(contrast, 40.0).mean(1)
+    calm_ones = calm <= np.quantile(calm, 0.6)
+    solved[:channels] = [_mode(ratio[calm_ones, c]) for c in range(channels)]
+    film = _first_film(ratio - solved[:channels], contrast, window, count)
+    clean = np.full(len(starts), 0.5)
+    weight, rest = np.ones_like(ratio), ratio
+    for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
+        film = np.maximum(film, -0.002)
+        own = film[window][:, None]
+        growth = np.maximum(1.0 + own * contrast, 0.2)
+        slope, edge = contrast / growth, bend / growth
+        rest = ratio - _predict(solved, terms, channels) - solved[-1] * edge - np.log(growth)
+        spread = 1.0 + (_SPECKLE + _UNEVEN * np.maximum(own, 0.0)) * slope / _NOISE
+        weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
+        solved, film, clean = _step(solved, film, centre, starts, (weight / np.square(spread), rest, slope, edge), widen)
+    if not np.isfinite(solved).all():
+        raise Refusal("light", "no gain and field explain the light of the shot", _REMEDY)
     used = weight.min(1) > 0.5
-    opacity = np.abs(rest[used] / np.maximum(contrast[used], 0.05)).min(1)
     return Light(
         gain=tuple(float(v) for v in np.exp(solved[:channels])),
-        field=tuple(float(v) for v in solved[channels : channels + 5]),  # type: ignore[arg-type]
-        film=float(solved[channels + 5]) if with_film else 0.0,
-        residual=1.4826 * float(np.median(opacity)) if used.any() else float("nan"),
+        field=tuple(float(v) for v in solved[channels : channels + 5]),
+        extra_blur=2.0 * float(solved[-1]),
+        film=float(np.average(np.maximum(film, 0.0), weights=count)),
+        clean_share=float(np.average(clean, weights=count)),
+        residual=1.4826 * float(np.median(np.abs(rest[used]))) if used.any() else float("nan"),
         samples=int(used.sum()),
         share=float(used.mean()),
-        film_confounded=white_assumed or not with_film,
+        film_confounded=white_assumed or channels == 1,
         shape=samples.shape,
     )
 
 
-def _design(place: F64, contrast: F64, *, with_film: bool) -> F64:
-    """(n, C, C + 5 [+ 1]): gain per channel, field, film."""
-    count, channels = contrast.shape
-    design = np.zeros((count, channels, channels + 5 + int(with_film)))
-    x, y = place[:, :1], place[:, 1:]
-    for c in range(channels):
-        design[:, c, c] = 1.0
-    for k, term in enumerate((x, y, x * x, x * y, y * y)):
-        design[:, :, channels + k] = term
-    if with_film:
-        design[:, :, channels + 5] = contrast
-    return design
+def _step(
+    solved: F64, film: F64, centre: F64, starts: NDArray[np.intp], pixels: tuple[F64, F64, F64, F64], widen: float
+) -> tuple[F64, F64, F64]:
+    """One Gauss-Newton step for (gain, field, blur), every window's film eliminated first (Schur complement).
+
+    The field's terms are taken at the centre of the window in the derivative (not in the misfit),
+    so all sums are per window. No BLAS: its sums depend on the number of threads.
+    """
+    weight, rest, slope, edge = pixels
+    channels = weight.shape[1]
+    bent, slanted = weight * edge, weight * slope
+    columns = (weight, weight * rest, slanted, slanted * rest, slanted * slope, bent, bent * rest, bent * slope, bent * edge)
+    w, we, ws, wse, wss, wb, wbe, wbs, wbb = (np.add.reduceat(v, starts) for v in columns)
+    one = np.eye(channels)[None].repeat(len(starts), 0)
+    design = np.concatenate([one, centre[:, None, :].repeat(channels, 1)], 2)  # (m, C, C + 5)
+    size = channels + 6
+    normal, right = np.zeros((size, size)), np.zeros(size)
+    normal[:-1, :-1] = np.einsum("mc,mck,mcl->kl", w, design, design)
+    normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", wb, design)
+    normal[-1, -1] = wbb.sum() + 1e-3 * w.sum()  # without edges: no blur
+    right[:-1], right[-1] = np.einsum("mc,mck->k", we, design), wbe.sum()
+    cross = np.concatenate([np.einsum("mc,mck->mk", ws, design), wbs.sum(1)[:, None]], 1)
+    power, pull, total = wss.sum(1) + 1e-9, wse.sum(1), w.sum(1) + 1e-9
+
+    clean = _clean(film + pull / power, np.sqrt(power / total), total > 5.0, widen)
+    prior = power * clean / (1.0 - clean)  # a window believed clean is held at zero that firmly
+    inverse, pull = 1.0 / (power + prior), pull - prior * film
+    normal -= np.einsum("mk,ml,m->kl", cross, cross, inverse)
+    right -= np.einsum("mk,m->k", cross, pull * inverse)
+    change = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(size), right)
+    return solved + change, film + (pull - np.einsum("mk,k->m", cross, change)) * inverse, clean
+
+
+def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
+    """Probability that a window is clean: opacity N(0, tau) against exponential with mean `_FILM`, even odds.
+
+    ``unit`` turns opacity into log light. tau is learnt from the windows that came out below
+    zero, which only noise can do.
+    """
+    below = live & (film < 0)
+    tau = 1.4826 * float(np.median(-(film * unit)[below])) if below.sum() > 5 else 0.02
+    spread = min(max(tau, 0.002), 0.03) * max(1.0, 0.7 * widen) / unit
+    bare = np.exp(-0.5 * np.square(film / spread)) / (spread * math.sqrt(2 * math.pi))
+    z = film / spread - spread / _FILM
+    below_z = np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in z])
+    filmed = np.exp(np.clip(0.5 * np.square(spread / _FILM) - film / _FILM, -700.0, 50.0)) / _FILM * below_z
+    found = np.where(film < -3.0 * spread, 1.0, bare / (bare + filmed + 1e-300))
+    return np.clip(found, 0.0, 0.999)
+
+
+def _terms(x: F64, y: F64) -> F64:
+    return np.stack([x, y, x * x, x * y, y * y], -1)
+
+
+def _predict(solved: F64, terms: F64, channels: int) -> F64:
+    field = np.zeros(len(terms))
+    for k in range(5):
+        field += solved[channels + k] * terms[:, k]
+    return field[:, None] + solved[:channels]
+
+
+def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp]) -> F64:
+    """Per window the 40 % quantile of the pixels' opacities under the first gain, at least 0."""
+    # A pixel as white as residue says nothing of opacity: its contrast is kept off zero.
+    opacity = (np.expm1(np.clip(ratio, -5.0, 5.0)) * contrast).sum(1) / np.maximum(np.square(contrast).sum(1), 1e-3)
+    order = np.lexsort((opacity, window))
+    first = np.cumsum(count) - count
+    return np.asarray(np.maximum(opacity[order][first + (0.4 * count).astype(np.intp)], 0.0))
 
 
 def _mode(values: F64) -> float:

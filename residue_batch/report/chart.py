@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT, BASE = 560, 150, 120
-_BINS = 30
+_BINS, _TICKS = 30, 8
 _STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 
@@ -59,11 +59,11 @@ def chart_of(passed: Sequence[float], failed: Sequence[float], limits: Sequence[
         for i, (good, bad) in enumerate(counts)
         if good or bad
     )
-    every = max(1, math.ceil(bins / 7))
-    ticks = tuple((round(i * wide, 2), _short((first + i) * step)) for i in range(0, bins + 1, every))
+    every = next((n for n in (1, 2, 5, 10) if bins / n <= _TICKS), bins)
+    ticks = tuple((round(i * wide, 2), _short((first + i) * step)) for i in range(-first % every, bins + 1, every))
     marks = tuple((round((x / step - first) * wide, 2), _short(x)) for x in limits)
     return Chart(bars, ticks, marks, most, sum(v < first * step for v in values))
 
 
 def _short(value: float) -> str:
-    return f"{round(value, 6):g}".replace("-", "−")  # noqa: RUF001  a true minus sign
+    return f"{round(value, 6):g}".replace("-", "−")

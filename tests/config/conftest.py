@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from residue_batch.config import load
 from residue_batch.errors import ConfigError
 
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Write a text file below an empty current folder."""
+    """Write a text file below an empty current folder; what is shipped is out of reach."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RESIDUE_PATH", raising=False)
+    monkeypatch.setattr(load, "shipped", lambda: tmp_path / "nothing is shipped")
 
     def put(name: str, text: str = "") -> Path:
         path = tmp_path / name

@@ -53,6 +53,14 @@ def test_other_words_for_the_phases_are_known_in_any_case(write: Write) -> None:
     assert rows(found) == [("matched", "a_b"), ("matched", "c")]
 
 
+def test_a_word_for_a_phase_and_an_id_may_hold_the_separator(write: Write) -> None:
+    text = PATTERN + "phases: {before: [pre_clean, not_after]}\n"
+    found = scanned(write, text, "photos/L1/a_before_pre_clean.png", "photos/L1/a_before_after.png")
+    assert rows(found) == [("matched", "a_before")]
+    found = scanned(write, text, "photos/L1/b_not_after.png")
+    assert ("unpaired", "b") in rows(found)
+
+
 def test_a_board_without_partner_or_with_too_many_is_refused_and_the_others_go_on(write: Write) -> None:
     found = scanned(
         write,

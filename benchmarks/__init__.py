@@ -1,0 +1,1 @@
+"""What the software reaches: accuracy against known truth, and speed. Run tiny in the tests."""

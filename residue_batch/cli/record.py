@@ -1,0 +1,80 @@
+"""The record of one board as readable tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from residue_batch.cli.show import DASH, load, number, out, table
+
+QUALITY = (
+    ("correlation", "correlation", 3),
+    ("inliers", "inliers", 0),
+    ("residual_px", "residual, px", 2),
+    ("rotation_deg", "rotation, deg", 2),
+    ("scale", "scale", 3),
+    ("displacement_px", "displaced, px", 0),
+    ("film", "even film", 4),
+    ("light_residual", "light residual", 4),
+)
+AT_LEAST = "load_reduction_at_least_pct"
+
+
+def show_record(record: dict[str, Any]) -> None:
+    """Numbers by region, then how far they can be trusted, then what the words mean."""
+    from residue_batch.report.meanings import FLAGS, STATUS
+
+    out(f"{record['board']} ({record['board_type']})", "bold")
+    _numbers(record)
+    out()
+    _shots(record)
+    words = [(w, STATUS[w]) for w in dict.fromkeys(record["status"]) if w != "measured"]
+    words += [(w, FLAGS[w]) for w in dict.fromkeys(w for names in record["flags"] for w in names)]
+    if words:
+        out()
+        for word, meaning in words:
+            out(f"{word}: {meaning}")
+
+
+def _numbers(record: dict[str, Any]) -> None:
+    """One line per region and measure with a reduction."""
+    values, regions = record["values"], record["regions"]
+    rows = []
+    for index, region in enumerate(regions):
+        for name in reductions(values):
+            base = name.removesuffix("_reduction_pct")
+            if index >= len(values[name]):  # made for the whole board only
+                continue
+            reduction = number(values[name][index], 1, " %")
+            bound = (values.get(AT_LEAST) or [])[index : index + 1]
+            if name == "load_reduction_pct" and bound and bound[0] is not None:
+                reduction += f" (at least {bound[0]:.1f} %)"
+            rows.append(
+                [
+                    region,
+                    base.removesuffix("_main"),
+                    load(values[base][0][index]),
+                    load(values[base][1][index]),
+                    reduction,
+                    number(record["observable_pct"][index], 1, " %"),
+                    record["status"][index],
+                    " ".join(record["flags"][index]) or DASH,
+                ]
+            )
+    table(["region", "of", ">before", ">after", ">reduction", ">observable", "status", "flags"], rows)
+
+
+def reductions(values: dict[str, Any]) -> list[str]:
+    """The variables that are one reduction per region."""
+    names = [name for name in values if name.endswith("_reduction_pct")]
+    return [name for name in names if not any(isinstance(v, list) for v in values[name])]
+
+
+def _shots(record: dict[str, Any]) -> None:
+    """How well each shot was laid into the frame, and in which light it was taken."""
+    rows = []
+    for phase, quality in record["match"].items():
+        cells = [number(quality.get(key), digits) for key, _, digits in QUALITY]
+        gain = " ".join(f"{g:.2f}" for g in quality["gain"])
+        height, width, *_ = record["shots"][phase]["shape"]
+        rows.append([phase, f"{width} x {height}", *cells, gain])
+    table(["shot", ">px", *(f">{title}" for _, title, _ in QUALITY), "gain"], rows)
