@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from residue_batch import __version__, records
 from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, scene_of
+from residue_batch.check import Checked, check
 from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
 from residue_batch.errors import Refusal, StaleRunError, UsageError
 from residue_batch.geometry import Box
@@ -27,6 +28,7 @@ from residue_batch.outcome import REFUSED, Record
 from residue_batch.picture import plane_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
 from residue_batch.program import AFTER, BEFORE
+from residue_batch.revisit import open_run, report, status, verdicts
 from residue_batch.run.inline import Done, run_inline, settle
 
 if TYPE_CHECKING:
@@ -355,18 +357,16 @@ def _write_planes(folder: Path, board: Board) -> None:
             write_png(folder / f"{key}.png", plane_picture(plane))
 
 
-def open_run(folder: str | Path) -> xr.Dataset:
-    """The dataset of a finished run.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds no finished run.
-    """
-    path = Path(folder) / "lot.zarr"
-    if not path.exists():
-        raise UsageError(f"{folder} holds no finished run: there is no lot.zarr; run the lot again to finish it")
-    import xarray as xr
-
-    dataset: xr.Dataset = xr.open_zarr(path)
-    return dataset
+__all__ = [
+    "Checked",
+    "Progress",
+    "RunPlan",
+    "check",
+    "open_run",
+    "plan",
+    "report",
+    "run",
+    "status",
+    "try_pair",
+    "verdicts",
+]

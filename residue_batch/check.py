@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from residue_batch.board import scene_of
+from residue_batch.compiler import compile_program
 from residue_batch.config import (
     BoardType,
     Found,
@@ -30,8 +31,8 @@ from residue_batch.config import (
 from residue_batch.config.load import MODELS, is_path
 from residue_batch.config.yaml import read
 from residue_batch.errors import ConfigError, Problem, UsageError
-from residue_batch.prepare import check_scene, setting_of, sets_for
-from residue_batch.program import BUILTINS, NO_PHASE, Key, Program, compile_program, variables_of
+from residue_batch.prepare import check_scene, sets_for, setting_of
+from residue_batch.program import BUILTINS, NO_PHASE, Key, Program, variables_of
 from residue_batch.scene import IGNORED
 
 KINDS = tuple(MODELS)

@@ -131,8 +131,12 @@ class _Compiler:
         step = STEPS[spec.step]
         inputs = self.inputs(path, step.signature, spec.of)
         parameters = self.parameters(path, step.signature, spec.params)
-        if spec.where is not None and not self.check(path, "where", spec.where, (Kind.MASK,)):
-            inputs = None
+        if spec.where is not None:
+            if not step.reads_where:
+                remedy = "leave it out; a measure's 'where' or the step 'and' chooses pixels"
+                self.problem((*path, "where"), f"{spec.step!r} does not look at 'where'", remedy, at="key")
+            if not self.check(path, "where", spec.where, (Kind.MASK,)):
+                inputs = None
         if inputs is None or parameters is None:
             return None
         reads = [*inputs, *([spec.where] if spec.where else [])]
@@ -203,7 +207,7 @@ class _Compiler:
         made = self.made[key.plane]
         assert made is not None
         where = None
-        if "where" in made.signature.given:
+        if made.step.definition.reads_where:
             where = self.resolve(made.where or self.default_where(made), key.phase)
         inputs = tuple(self.resolve(name, key.phase) for name in made.inputs)
         assert made.signature.output is not None
@@ -255,7 +259,7 @@ class _Compiler:
         measures = [m for key in self.workflow.measures if (m := self.measured(key))]
         keep: list[Key] = []
         for name in self.workflow.keep:
-            if self.check((), "keep", name, (Kind.MASK, Kind.SCALAR, Kind.COLOUR, Kind.RAW)):
+            if self.check((), "keep", name, (Kind.MASK, Kind.SCALAR)):
                 keep += [self.resolve(name, phase) for phase in (PHASES if self.per_phase(name) else (NO_PHASE,))]
         if not self.workflow.measures:
             self.problem((), "a workflow needs at least one measure under 'measures'")
@@ -323,8 +327,10 @@ class _Compiler:
 
     def check_limits(self, measures: list[Measured]) -> None:
         variables = set(variables_of(measures))
+        # a limit may be on a measure that has a mistake of its own
+        sound = len(measures) == len(self.workflow.measures)
         for name in self.workflow.limits:
-            if name not in variables and not self.problems:
+            if name not in variables and sound:
                 remedy = _near(name, sorted(variables))
                 self.problem(("limits", name), f"no measure gives a number {name!r}", remedy, at="key")
 

@@ -235,6 +235,12 @@ class Step:
     fit: Fit | None
     examples: tuple[Mapping[str, Any], ...] = ({},)
 
+    @property
+    def reads_where(self) -> bool:
+        """Whether the step, or its fit, looks at ``where``."""
+        named = inspect.signature(self.fit.chunk).parameters if self.fit else ()
+        return "where" in self.signature.given or "where" in named
+
 
 STEPS: dict[str, Step] = {}
 

@@ -9,30 +9,29 @@ from __future__ import annotations
 import rich_click as click
 
 from residue_batch import __version__
-from residue_batch.cli import configuration, demo, measuring, registry, runs
+from residue_batch.cli.configuration import COMMANDS as CONFIGURATION
+from residue_batch.cli.demonstration import COMMANDS as DEMONSTRATION
+from residue_batch.cli.measuring import COMMANDS as MEASURING
+from residue_batch.cli.registry import COMMANDS as REGISTRY
+from residue_batch.cli.runs import COMMANDS as RUNS
 from residue_batch.cli.shell import CONTEXT, Commands, shared
 
 PANELS = {
-    "Start": ("demo", "new", "check", "try"),
-    "Measure": ("lot", "plan", "run"),
-    "Look": ("status", "report"),
+    "Begin": ("demo", "new", "check", "try"),
+    "Measure": ("lot", "plan", "run", "status", "report"),
     "Look up": ("steps", "schema"),
 }
-EXIT_CODES = """\
-\b
-Exit codes, the first that applies:
-  1    a bug; --debug shows the traceback
-  2    wrong usage or configuration
-  4    another run writes the same directory
-  5    the cluster was lost or makes no progress; the same command resumes
-  130  interrupted; the same command resumes
-  6    a limit of the workflow was not met
-  3    finished, but some boards have no number
-  0    done
-"""
+EXIT_CODES = (
+    "Exit codes, the first that applies: 1 a bug, 2 wrong usage or configuration, 4 another run writes the same "
+    "directory, 5 the cluster was lost, 130 interrupted (after 5 and 130 the same command resumes), "
+    "6 a limit was not met, 3 finished with boards that have no number, 0 done."
+)
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.command_panel("Begin", commands=list(PANELS["Begin"]))
+@click.command_panel("Measure", commands=list(PANELS["Measure"]))
+@click.command_panel("Look up", commands=list(PANELS["Look up"]))
 @click.version_option(__version__, prog_name="residue")
 @shared(json=False)
 def residue() -> None:
@@ -43,7 +42,7 @@ def residue() -> None:
     """
 
 
-for command in (*configuration.COMMANDS, *registry.COMMANDS, *measuring.COMMANDS, *runs.COMMANDS, *demo.COMMANDS):
+for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *RUNS, *DEMONSTRATION):
     residue.add_command(command)
 
 

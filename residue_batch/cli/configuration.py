@@ -155,10 +155,8 @@ def new_board(name: str, *, as_json: bool) -> int:
 def schema(kind: str | None, folder: Path | None, *, as_json: bool) -> int:
     """Print the JSON Schema of a kind of file, for completion in an editor.
 
-    A line at the top of a YAML file tells the editor:
-
-    \b
-    # yaml-language-server: $schema=configs/schemas/workflow.json
+    A first line in a YAML file tells the editor where it is:
+    "# yaml-language-server: $schema=configs/schemas/workflow.json"
     """
     from residue_batch.cli.schemas import schema_of
 

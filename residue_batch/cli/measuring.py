@@ -43,7 +43,14 @@ def _of_a_lot(function: F) -> F:
 @settings
 @shared()
 def try_pair(
-    board_type: str, before: Path, after: Path, workflow: str, planes: Path | None, sets: tuple[str, ...], *, as_json: bool
+    board_type: str,
+    before: Path,
+    after: Path,
+    workflow: str,
+    planes: Path | None,
+    sets: tuple[str, ...],
+    *,
+    as_json: bool,
 ) -> int:
     """Measure one pair of photographs here and now.
 

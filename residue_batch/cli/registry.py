@@ -158,9 +158,7 @@ def _page(one: dict[str, Any]) -> None:
     out(one["page"])
     out()
     if one["parameters"]:
-        rows = [
-            [p["name"], p["what"], "required" if p["required"] else _yaml(p["default"])] for p in one["parameters"]
-        ]
+        rows = [[p["name"], p["what"], "required" if p["required"] else _yaml(p["default"])] for p in one["parameters"]]
         table(["parameter", "what to write", "default"], rows)
     if "outputs" in one:
         rows = [

@@ -17,7 +17,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     from residue_batch.step import STEPS
 
     definitions = dict(schema["$defs"])
-    for name, key, registry in (("PlaneSpec", "step", STEPS), ("MeasureSpec", "measure", MEASURES)):
+    calls: tuple[tuple[str, str, Any], ...] = (("PlaneSpec", "step", STEPS), ("MeasureSpec", "measure", MEASURES))
+    for name, key, registry in calls:
         definitions[name] = _with_calls(definitions[name], key, {n: r.signature for n, r in sorted(registry.items())})
         for one in registry.values():
             definitions |= one.signature.model.model_json_schema().get("$defs", {})
@@ -45,4 +46,4 @@ def _with_calls(definition: dict[str, Any], key: str, signatures: dict[str, Any]
 
 
 def _first(doc: str) -> str:
-    return doc.split("\n\n")[0].replace("\n", " ")
+    return doc.split("\n\n", 1)[0].replace("\n", " ")

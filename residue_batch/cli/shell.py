@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import rich_click as click
-from rich_click.rich_group import RichGroup
+from rich_click import RichGroup
 
 from residue_batch.cli.show import complain, say, write_json
 from residue_batch.errors import ConfigError, Problem, Refusal, ResidueError
@@ -27,9 +27,9 @@ def shared(*, json: bool = True) -> Callable[[F], F]:
         if json:
             function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
         # read from the arguments by Commands.main: a wrong command line has no context yet
-        return click.option(
-            "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
-        )(function)
+        return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(
+            function
+        )
 
     return add
 
@@ -72,7 +72,7 @@ def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
     """Say what went wrong, and return the exit code."""
     problems: tuple[Problem, ...] = ()
     kind, code, remedy = type(error).__name__, USAGE, ""
-    if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         kind, code, message = "Interrupted", INTERRUPTED, "interrupted; the same command resumes"
     elif isinstance(error, click.ClickException):
         message = error.format_message()
@@ -94,7 +94,9 @@ def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
     complain(message, problems, remedy)
     if as_json:
         shown = [p.__dict__ for p in problems]
-        write_json({"error": {"kind": kind, "message": message, "remedy": remedy, "problems": shown}, "exit_code": code})
+        write_json(
+            {"error": {"kind": kind, "message": message, "remedy": remedy, "problems": shown}, "exit_code": code}
+        )
     return code
 
 

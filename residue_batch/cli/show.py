@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDE = 10_000
 """Columns of a pipe: nothing is folded or cut there."""
-DASH = "–"  # noqa: RUF001
+DASH = "–"
 
 
 def stdout() -> Console:

@@ -17,7 +17,7 @@ pile up. Only gain, field and blur are taken out of the image; film stays in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -136,11 +136,6 @@ class Light:
         x, y = x[None, :], y[:, None]
         return np.exp(a * x + b * y + c * x * x + d * x * y + e * y * y).astype(np.float32)
 
-    def strength(self) -> float:
-        """Largest ratio of the field between two places of the frame."""
-        nodes = self._nodes(np.linspace(0, self.shape[0] - 1, 33), np.linspace(0, self.shape[1] - 1, 33))
-        return float(nodes.max() / nodes.min())
-
 
 def _knots(start: int, stop: int) -> tuple[F64, F32, NDArray[np.intp]]:
     """(positions of the nodes, fraction of each pixel past its node, number of that node)."""
@@ -191,7 +186,7 @@ def sample_light(
         outer = box.grow(halo, whole)
         seen, valid = resample(shot, transform, outer, table)
         clean = np.ascontiguousarray(reference[outer.within(whole)])
-        bright = _any_channel(seen > limit) | _any_channel(clean > limit)
+        bright = ((seen > limit) | (clean > limit)).reshape(*outer.shape, -1).any(2)
         bad = cv2.dilate((bright | ~valid).astype(np.uint8), np.ones((2 * halo + 1, 2 * halo + 1), np.uint8))
         good = mask[box.within(whole)] & (box.crop(bad, outer) == 0)
         step = (slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP))
@@ -217,10 +212,6 @@ def _unit(light: Array) -> F32:
     return (light.reshape(len(light), -1) / np.float32(FULL_SCALE)).astype(np.float32)
 
 
-def _any_channel(plane: Mask) -> Mask:
-    return plane if plane.ndim == 2 else plane.any(2)
-
-
 def _lattice(mask: Mask) -> list[Box]:
     """Windows evenly over the outline, together about `_AREA` px."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -235,7 +226,7 @@ def _lattice(mask: Mask) -> list[Box]:
     ]
 
 
-def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
+def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, signed: bool = False) -> Light:
     """Gain, field, blur and film of a shot, by robust least squares (see the top of this module).
 
     Parameters
@@ -246,6 +237,8 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
         (C,) float32: the colour of residue under the light of the reference.
     white_assumed
         There is no declared patch.
+    signed
+        A window may as well have less residue than the reference: the reference is no clean board.
 
     Raises
     ------
@@ -261,7 +254,8 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     image, base = samples.image[keep].astype(np.float64), samples.reference[keep].astype(np.float64)
     ratio = np.log(image) - np.log(base)
     contrast = np.asarray(white, np.float64) / base - 1.0
-    terms = _terms(*samples.place[keep].T)
+    x, y = samples.place[keep].T
+    terms = np.stack([x, y, x * x, x * y, y * y], 1)
     count = np.diff([*starts, len(window)])
     centre = np.add.reduceat(terms, starts) / count[:, None]
     bend = samples.bend[keep].astype(np.float64) / base
@@ -271,18 +265,19 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     calm = np.minimum(contrast, 40.0).mean(1)
     calm_ones = calm <= np.quantile(calm, 0.6)
     solved[:channels] = [_mode(ratio[calm_ones, c]) for c in range(channels)]
-    film = _first_film(ratio - solved[:channels], contrast, window, count)
+    film = _first_film(ratio - solved[:channels], contrast, window, count, signed=signed)
     clean = np.full(len(starts), 0.5)
     weight, rest = np.ones_like(ratio), ratio
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
-        film = np.maximum(film, -0.002)
+        film = np.maximum(film, -0.5 if signed else -0.002)
         own = film[window][:, None]
         growth = np.maximum(1.0 + own * contrast, 0.2)
         slope, edge = contrast / growth, bend / growth
         rest = ratio - _predict(solved, terms, channels) - solved[-1] * edge - np.log(growth)
-        spread = 1.0 + (_SPECKLE + _UNEVEN * np.maximum(own, 0.0)) * slope / _NOISE
+        spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
         weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
-        solved, film, clean = _step(solved, film, centre, starts, (weight / np.square(spread), rest, slope, edge), widen)
+        pixels = (weight / np.square(spread), rest, slope, edge)
+        solved, film, clean = _step(solved, film, centre, starts, pixels, widen, signed=signed)
     if not np.isfinite(solved).all():
         raise Refusal("light", "no gain and field explain the light of the shot", _REMEDY)
     used = weight.min(1) > 0.5
@@ -300,8 +295,35 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     )
 
 
+def fit_change(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
+    """The light of an after shot against its before shot, for boards without a clean reference.
+
+    Cleaning mostly removes, so the *before* shot is fitted as the after shot plus residue and the
+    result turned round. Film that lies on both shots is unseen: it is in neither opacity.
+    Parameters as of `fit_light`, with the before shot as the reference.
+    """
+    turned = Samples(samples.place, samples.reference, samples.image, samples.bend, samples.starts, samples.shape)
+    found = fit_light(turned, white, white_assumed=white_assumed, signed=True)
+    # The colour of residue is needed under the light of the after shot, which only the fit tells.
+    white = (white / np.array(found.gain)).astype(np.float32)
+    found = fit_light(turned, white, white_assumed=white_assumed, signed=True)
+    return replace(
+        found,
+        gain=tuple(1.0 / v for v in found.gain),
+        field=tuple(-v for v in found.field),
+        extra_blur=-found.extra_blur,
+    )
+
+
 def _step(
-    solved: F64, film: F64, centre: F64, starts: NDArray[np.intp], pixels: tuple[F64, F64, F64, F64], widen: float
+    solved: F64,
+    film: F64,
+    centre: F64,
+    starts: NDArray[np.intp],
+    pixels: tuple[F64, F64, F64, F64],
+    widen: float,
+    *,
+    signed: bool,
 ) -> tuple[F64, F64, F64]:
     """One Gauss-Newton step for (gain, field, blur), every window's film eliminated first (Schur complement).
 
@@ -310,21 +332,23 @@ def _step(
     """
     weight, rest, slope, edge = pixels
     channels = weight.shape[1]
-    bent, slanted = weight * edge, weight * slope
-    columns = (weight, weight * rest, slanted, slanted * rest, slanted * slope, bent, bent * rest, bent * slope, bent * edge)
-    w, we, ws, wse, wss, wb, wbe, wbs, wbb = (np.add.reduceat(v, starts) for v in columns)
+
+    def total(*factors: F64) -> F64:
+        return np.asarray(np.add.reduceat(math.prod(factors, start=weight), starts), np.float64)
+
     one = np.eye(channels)[None].repeat(len(starts), 0)
     design = np.concatenate([one, centre[:, None, :].repeat(channels, 1)], 2)  # (m, C, C + 5)
+    w, by_slope, by_edge = total(), total(slope), total(edge)
     size = channels + 6
     normal, right = np.zeros((size, size)), np.zeros(size)
     normal[:-1, :-1] = np.einsum("mc,mck,mcl->kl", w, design, design)
-    normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", wb, design)
-    normal[-1, -1] = wbb.sum() + 1e-3 * w.sum()  # without edges: no blur
-    right[:-1], right[-1] = np.einsum("mc,mck->k", we, design), wbe.sum()
-    cross = np.concatenate([np.einsum("mc,mck->mk", ws, design), wbs.sum(1)[:, None]], 1)
-    power, pull, total = wss.sum(1) + 1e-9, wse.sum(1), w.sum(1) + 1e-9
+    normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", by_edge, design)
+    normal[-1, -1] = total(edge, edge).sum() + 1e-3 * w.sum()  # without edges: no blur
+    right[:-1], right[-1] = np.einsum("mc,mck->k", total(rest), design), total(edge, rest).sum()
+    cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), total(edge, slope).sum(1)[:, None]], 1)
+    power, pull, mass = total(slope, slope).sum(1) + 1e-9, total(slope, rest).sum(1), w.sum(1) + 1e-9
 
-    clean = _clean(film + pull / power, np.sqrt(power / total), total > 5.0, widen)
+    clean = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen, signed=signed)
     prior = power * clean / (1.0 - clean)  # a window believed clean is held at zero that firmly
     inverse, pull = 1.0 / (power + prior), pull - prior * film
     normal -= np.einsum("mk,ml,m->kl", cross, cross, inverse)
@@ -333,14 +357,16 @@ def _step(
     return solved + change, film + (pull - np.einsum("mk,k->m", cross, change)) * inverse, clean
 
 
-def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
+def _clean(film: F64, unit: F64, live: Mask, widen: float, *, signed: bool) -> F64:
     """Probability that a window is clean: opacity N(0, tau) against exponential with mean `_FILM`, even odds.
 
     ``unit`` turns opacity into log light. tau is learnt from the windows that came out below
     zero, which only noise can do.
     """
-    below = live & (film < 0)
-    tau = 1.4826 * float(np.median(-(film * unit)[below])) if below.sum() > 5 else 0.02
+    below = live & (film < 0) & (not signed)
+    tau = 1.4826 * float(np.median(-(film * unit)[below])) if below.sum() > 5 else 0.005 if signed else 0.02
+    if signed:
+        film = np.abs(film)
     spread = min(max(tau, 0.002), 0.03) * max(1.0, 0.7 * widen) / unit
     bare = np.exp(-0.5 * np.square(film / spread)) / (spread * math.sqrt(2 * math.pi))
     z = film / spread - spread / _FILM
@@ -350,10 +376,6 @@ def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
     return np.clip(found, 0.0, 0.999)
 
 
-def _terms(x: F64, y: F64) -> F64:
-    return np.stack([x, y, x * x, x * y, y * y], -1)
-
-
 def _predict(solved: F64, terms: F64, channels: int) -> F64:
     field = np.zeros(len(terms))
     for k in range(5):
@@ -361,13 +383,14 @@ def _predict(solved: F64, terms: F64, channels: int) -> F64:
     return field[:, None] + solved[:channels]
 
 
-def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp]) -> F64:
-    """Per window the 40 % quantile of the pixels' opacities under the first gain, at least 0."""
+def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp], *, signed: bool) -> F64:
+    """Per window a low quantile of the pixels' opacities under the first gain, at least 0 unless signed."""
     # A pixel as white as residue says nothing of opacity: its contrast is kept off zero.
     opacity = (np.expm1(np.clip(ratio, -5.0, 5.0)) * contrast).sum(1) / np.maximum(np.square(contrast).sum(1), 1e-3)
     order = np.lexsort((opacity, window))
     first = np.cumsum(count) - count
-    return np.asarray(np.maximum(opacity[order][first + (0.4 * count).astype(np.intp)], 0.0))
+    low = opacity[order][first + (0.4 * count).astype(np.intp)]
+    return low if signed else np.asarray(np.maximum(low, 0.0))
 
 
 def _mode(values: F64) -> float:

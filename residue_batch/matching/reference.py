@@ -18,6 +18,7 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 MIN_CONTRAST = 0.3
+_ALIKE = np.float32(1e-6)  # |W - B|^2 below which board and residue look alike
 _STRIP = 64  # rows: the planes of a strip stay in cache
 
 
@@ -59,7 +60,7 @@ def white_colour(reference_linear: Array, patch: Mask | None) -> tuple[F32, bool
 
 
 def _planes(image: F32) -> list[F32]:
-    return [image] if image.ndim == 2 else [image[:, :, c] for c in range(image.shape[2])]
+    return [image] if image.ndim == 2 else [image[..., c] for c in range(image.shape[-1])]
 
 
 def contrast_ok(reference: F32, white: F32) -> Mask:
@@ -86,13 +87,15 @@ def unmix(image: F32, reference: F32, white: F32) -> F32:
 
     Returns
     -------
-    (h, w) float32, 0 = clean, 1 = fully covered; below 0 for noise. 0 where W = B.
+    (h, w) float32, 0 = clean, 1 = fully covered; below 0 for noise;
+    near 0 where W = B.
     Element by element in a fixed order: the same pixel has the same bits in any tile.
     """
     if image.shape != reference.shape:
         raise ValueError(f"image {image.shape} and reference {reference.shape} differ")
-    opacity = np.empty(image.shape[:2], np.float32)
-    for top in range(0, opacity.shape[0], _STRIP):
+    height, width = image.shape[:2]
+    opacity: F32 = np.empty((height, width), np.float32)
+    for top in range(0, height, _STRIP):
         rows = slice(top, top + _STRIP)
         along = np.zeros_like(opacity[rows])
         norm = np.zeros_like(along)
@@ -101,6 +104,6 @@ def unmix(image: F32, reference: F32, white: F32) -> F32:
             norm += span * span
             span *= i - b
             along += span
-        np.divide(along, norm, out=opacity[rows], where=norm > 0)
-        opacity[rows][norm <= 0] = 0
+        np.maximum(norm, _ALIKE, out=norm)
+        opacity[rows] = along / norm
     return opacity

@@ -79,8 +79,8 @@ class _Window(NamedTuple):
     box: Box
     patch: F32  # (n, n) blurred grey
     detail: F32  # (n, n) high-passed
-    index: NDArray[np.intp]  # flat indices of the pixels used
-    design: F32  # (k, 4): d/dx, d/dy, value, 1
+    pixels: NDArray[np.intp]  # flat indices of the pixels used
+    design: F32  # (4, k): d/dx, d/dy, value, 1
 
 
 def register(shot: Array, frame: Array, mask: Mask, *, seed: int = 0) -> Registration:
@@ -134,7 +134,7 @@ def _overview(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
 
 
 def _features(image: NDArray[np.uint8], scale: float, mask: NDArray[np.uint8] | None) -> tuple[F64, Array]:
-    orb = cv2.ORB_create(nfeatures=_FEATURES, scaleFactor=1.2, nlevels=6, fastThreshold=12)
+    orb = cv2.ORB.create(nfeatures=_FEATURES, scaleFactor=1.2, nlevels=6, fastThreshold=12)
     points, descriptors = orb.detectAndCompute(image, mask)
     if not points or descriptors is None:
         return np.zeros((0, 2)), np.zeros((0, 32), np.uint8)
@@ -143,9 +143,7 @@ def _features(image: NDArray[np.uint8], scale: float, mask: NDArray[np.uint8] | 
     return place, descriptors
 
 
-def _coarse(
-    shot: NDArray[np.uint8], frame: NDArray[np.uint8], mask: Mask, seed: int
-) -> tuple[F64, int, int]:
+def _coarse(shot: NDArray[np.uint8], frame: NDArray[np.uint8], mask: Mask, seed: int) -> tuple[F64, int, int]:
     small_frame, scale_frame = _overview(frame)
     small_shot, scale_shot = _overview(shot)
     size = (small_frame.shape[1], small_frame.shape[0])
@@ -162,8 +160,8 @@ def _coarse(
     source = at_frame[[m.queryIdx for m in pairs]]
     target = at_shot[[m.trainIdx for m in pairs]]
     found, agree = _homography(source, target, 2.0 / scale_shot, seed)
-    if found is None:
-        raise Refusal("registration", f"no homography explains {len(pairs)} matches", _REMEDY)
+    if found is None or agree.sum() < _MIN_MATCHES:
+        raise Refusal("registration", f"{int(agree.sum())} of {len(pairs)} matching features agree", _REMEDY)
     return found, int(agree.sum()), len(pairs)
 
 
@@ -187,12 +185,13 @@ def _homography(source: F64, target: F64, threshold: float, seed: int) -> tuple[
 
 def _jacobian(matrix: F64, x: float, y: float) -> F64:
     u, v, w = matrix @ np.array([x, y, 1.0])
-    return np.array(
+    found = np.array(
         [
             [matrix[0, 0] * w - u * matrix[2, 0], matrix[0, 1] * w - u * matrix[2, 1]],
             [matrix[1, 0] * w - v * matrix[2, 0], matrix[1, 1] * w - v * matrix[2, 1]],
         ]
-    ) / (w * w)
+    )
+    return np.asarray(found / (w * w))
 
 
 def _corners(shape: tuple[int, ...]) -> F64:
@@ -209,6 +208,8 @@ def _check(matrix: F64, shape: tuple[int, ...]) -> None:
     area = [np.linalg.det(_jacobian(matrix, x, y)) for x, y in corners]
     if min(area) <= 0:
         raise Refusal("registration", "the board appears mirrored", _REMEDY)
+    if max(area) > 2.0**2 * min(area):
+        raise Refusal("registration", "no flat board seen from above explains the matching features", _REMEDY)
     if min(area) < 0.1**2 or max(area) > 10.0**2:
         raise Refusal("registration", f"the board appears at {min(area) ** 0.5:.2f} times its size", _REMEDY)
 
@@ -228,9 +229,7 @@ def _detail(patch: F32) -> F32:
     return np.asarray(patch - cv2.blur(patch, (17, 17)), np.float32)
 
 
-def _windows(
-    frame: NDArray[np.uint8], mask: Mask, coarse: F64, shot_shape: tuple[int, ...]
-) -> list[_Window]:
+def _windows(frame: NDArray[np.uint8], mask: Mask, coarse: F64, shot_shape: tuple[int, ...]) -> list[_Window]:
     """Up to 64 windows inside the mask and the photograph: the best-textured of each part of the board."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
@@ -265,7 +264,8 @@ def _seen(box: Box, matrix: F64, shape: tuple[int, ...]) -> bool:
 
 
 def _window(frame: NDArray[np.uint8], box: Box) -> _Window | None:
-    patch = cv2.GaussianBlur(frame[box.within(Box.whole(frame.shape))].astype(np.float32), (7, 7), 1.0)
+    plain = frame[box.within(Box.whole(frame.shape))].astype(np.float32)
+    patch = np.asarray(cv2.GaussianBlur(plain, (7, 7), 1.0), np.float32)
     dx = cv2.Sobel(patch, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(patch, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     steep = dx * dx + dy * dy
@@ -275,8 +275,8 @@ def _window(frame: NDArray[np.uint8], box: Box) -> _Window | None:
     index = np.flatnonzero(steep.ravel() > max(float(np.quantile(steep[::2, ::2], 0.8)), 1.0))
     if len(index) < 64:
         return None
-    design = np.stack([dx.ravel()[index], dy.ravel()[index], patch.ravel()[index], np.ones(len(index))], 1)
-    return _Window(box, np.asarray(patch, np.float32), _detail(patch), index, design.astype(np.float32))
+    design = np.stack([dx.ravel()[index], dy.ravel()[index], patch.ravel()[index], np.ones(len(index))])
+    return _Window(box, patch, _detail(patch), index, design.astype(np.float32))
 
 
 def _refine(
@@ -341,18 +341,21 @@ def _shift(window: _Window, patch: F32) -> tuple[F64, F64]:
     Least squares for shot = g frame + o + g d . grad(frame), with Tukey weights:
     pixels under residue or glare do not follow and drop out.
     """
-    design, value = window.design, patch.ravel()[window.index]
+    design, value = window.design, patch.ravel()[window.pixels]
     weight = np.ones(len(value), np.float32)
-    solved, noise = np.zeros(4), 1.0
+    solved: F64 = np.zeros(4)
+    noise = 1.0
     normal = np.eye(4)
     for _ in range(4):
-        weighted = design * weight[:, None]
-        normal = (weighted.T @ design).astype(np.float64)
+        # einsum, not @: BLAS sums depend on the number of threads
+        weighted = design * weight
+        normal = np.einsum("ik,jk->ij", weighted, design).astype(np.float64)
+        right = np.einsum("ik,k->i", weighted, value).astype(np.float64)
         try:
-            solved = np.linalg.solve(normal + 1e-3 * np.eye(4), (weighted.T @ value).astype(np.float64))
+            solved = np.asarray(np.linalg.solve(normal + 1e-3 * np.eye(4), right))
         except np.linalg.LinAlgError:
             return np.zeros(2), np.zeros((2, 2))
-        rest = value - design @ solved.astype(np.float32)
+        rest = value - np.einsum("ik,i->k", design, solved.astype(np.float32))
         noise = max(1.4826 * float(np.median(np.abs(rest[::4]))), 0.5)
         weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * noise)), 0.0, None))
     gain = solved[2]

@@ -65,9 +65,7 @@ def _clamp(box: Box, shape: tuple[int, int]) -> Box:
     return Box(top, left, bottom, right)
 
 
-def resample(
-    shot: Array, transform: Transform, box: Box, table: U16 | None = None
-) -> tuple[Array, NDArray[np.bool_]]:
+def resample(shot: Array, transform: Transform, box: Box, table: U16 | None = None) -> tuple[Array, NDArray[np.bool_]]:
     """The pixels of ``box`` (of the frame), read from a shot by bilinear interpolation.
 
     With a table the interpolation is of linear light, which is what a sensor adds up: interpolated
@@ -150,7 +148,9 @@ def blur(plane: U16, sigma: float) -> U16:
     if radius == 0 or plane.size == 0:
         return plane
     size = (2 * radius + 1, 2 * radius + 1)
-    return np.asarray(cv2.GaussianBlur(plane, size, sigma, borderType=cv2.BORDER_REPLICATE), np.uint16)
+    blurred = cv2.GaussianBlur(plane, size, sigma, borderType=cv2.BORDER_REPLICATE)
+    # OpenCV drops the channel of a grey image
+    return np.asarray(blurred, np.uint16).reshape(plane.shape)
 
 
 def to_linear(raw: Array, table: U16) -> U16:
@@ -159,7 +159,7 @@ def to_linear(raw: Array, table: U16) -> U16:
         return raw.astype(np.uint16)
     if raw.dtype == np.uint8:
         return np.asarray(cv2.LUT(np.ascontiguousarray(raw), table), np.uint16).reshape(raw.shape)
-    return table[raw]
+    return np.asarray(table[raw], np.uint16)
 
 
 def light_plane(raw: Array, table: U16 | None, sigma: float) -> U16:

@@ -13,7 +13,7 @@ _STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 @dataclass(frozen=True)
 class Bar:
-    """Boards between two values, and how many of them failed."""
+    """Boards between two values, how many of them failed, and the bar's text."""
 
     x: float
     width: float
@@ -46,6 +46,7 @@ def chart_of(passed: Sequence[float], failed: Sequence[float], limits: Sequence[
     for kind, group in enumerate((passed, failed)):
         for value in group:
             counts[min(max(math.floor(value / step) - first, 0), bins - 1)][kind] += 1
+    below = sum(v < first * step for v in values)
     most, wide = max(sum(c) for c in counts), WIDTH / bins
     bars = tuple(
         Bar(
@@ -53,8 +54,8 @@ def chart_of(passed: Sequence[float], failed: Sequence[float], limits: Sequence[
             round(wide - 2, 2),
             round((BASE - 15) * (good + bad) / most, 2),
             round((BASE - 15) * bad / most, 2),
-            f"{_short((first + i) * step)} to {_short((first + i + 1) * step)} %: {good + bad} boards"
-            + (f", {bad} of them miss the limit" if bad else ""),
+            f"{_range((first + i) * step, (first + i + 1) * step, below if i == 0 else 0)}: {good + bad}"
+            + (f", {bad} beyond the limit" if bad else ""),
         )
         for i, (good, bad) in enumerate(counts)
         if good or bad
@@ -62,7 +63,11 @@ def chart_of(passed: Sequence[float], failed: Sequence[float], limits: Sequence[
     every = next((n for n in (1, 2, 5, 10) if bins / n <= _TICKS), bins)
     ticks = tuple((round(i * wide, 2), _short((first + i) * step)) for i in range(-first % every, bins + 1, every))
     marks = tuple((round((x / step - first) * wide, 2), _short(x)) for x in limits)
-    return Chart(bars, ticks, marks, most, sum(v < first * step for v in values))
+    return Chart(bars, ticks, marks, most, below)
+
+
+def _range(low: float, high: float, below: int) -> str:
+    return f"below {_short(high)} %" if below else f"{_short(low)} to {_short(high)} %"
 
 
 def _short(value: float) -> str:

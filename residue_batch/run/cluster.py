@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from distributed import Client, LocalCluster
 
@@ -29,14 +31,28 @@ def open_cluster(spec: Cluster, workers: int | None = None) -> Iterator[Client]:
         with _local(spec, workers) as cluster, Client(cluster) as client:
             yield client
         return
-    where = spec.address or spec.scheduler_file
+    address = _address(spec)
     try:
-        client = Client(spec.address, scheduler_file=spec.scheduler_file, timeout=CONNECT_SECONDS)
+        client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(f"no Dask scheduler answers at {where}: {error}; start one with 'dask scheduler'") from None
+        raise ClusterError(
+            f"no Dask scheduler answers at {address}: {error}; start one with 'dask scheduler'"
+        ) from None
     with client:
         _same_versions(client)
         yield client
+
+
+def _address(spec: Cluster) -> str:
+    """Where the scheduler is; a scheduler's file is read here, because Dask waits for ever for a missing one."""
+    if spec.address:
+        return spec.address
+    assert spec.scheduler_file is not None
+    try:
+        return str(json.loads(Path(spec.scheduler_file).read_text())["address"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ClusterError(f"{spec.scheduler_file} is not the file of a scheduler that runs ({reason})") from None
 
 
 def _local(spec: Cluster, workers: int | None) -> LocalCluster:
@@ -48,16 +64,16 @@ def _local(spec: Cluster, workers: int | None) -> LocalCluster:
         processes=True,
         host="127.0.0.1",
         memory_limit=spec.memory_limit,
-        dashboard_address=_free(spec.dashboard),
+        # without a dashboard the scheduler still listens to HTTP
+        dashboard_address=_free(spec.dashboard or "127.0.0.1:0"),
+        scheduler_kwargs={"dashboard": spec.dashboard is not None},
         worker_dashboard_address="127.0.0.1:0",
         silence_logs=40,
     )
 
 
-def _free(address: str | None) -> str | None:
+def _free(address: str) -> str:
     """The dashboard's address, with a free port when that one is taken."""
-    if address is None:
-        return None
     host, _, port = address.rpartition(":")
     host = host or "127.0.0.1"
     with socket.socket() as probe:
@@ -74,7 +90,12 @@ def installed_version() -> str:
 
 
 def _same_versions(client: Client) -> None:
-    client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        raise ClusterError(
+            f"the scheduler has no worker after {CONNECT_SECONDS} s; start one with 'dask worker ADDRESS'"
+        ) from None
     try:
         versions = client.run(installed_version)
     except Exception as error:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -73,7 +74,7 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
         board, stats = identify(board)
         record = None if board.key in known else measure(board).record
     except Refusal as error:
-        record = refused(board.name, board.lot, name, board.key, error)
+        record = refused(board.name, board.lot, name, board.key, without_folders(error, board))
     except Exception as error:  # a bug in one board must not end the night
         failure = traceback.format_exc()
         refusal = Refusal("internal_error", f"{type(error).__name__}: {error}", "report this with run.jsonl")
@@ -81,6 +82,14 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
     finally:
         boards.forget_photographs()
     return Done(board.name, board.key, record, dict(board.shots), stats, time.perf_counter() - start, failure)
+
+
+def without_folders(error: Refusal, board: Board) -> Refusal:
+    """The refusal with bare file names: a record does not depend on where the lot lies."""
+    message = error.message
+    for file in board.shots.values():
+        message = message.replace(file.path, Path(file.path).name)
+    return Refusal(error.reason, message, error.remedy)
 
 
 def measure_boards(work: Sequence[tuple[Board, frozenset[str]]]) -> list[Done]:

@@ -25,7 +25,8 @@ class Difficulty:
     (less on a long board, which would leave the picture),
     ``scale`` a share, ``exposure`` stops (low, high), ``noise`` the read noise
     at full scale 1, ``blur`` px (low, high), ``glare`` the brightness of the
-    highlights.
+    highlights, ``lamps`` how far the lamps wander between shots, degrees: they
+    stand still in a booth, and anywhere for a shot from the hand.
     """
 
     shift: float
@@ -39,14 +40,15 @@ class Difficulty:
     noise: float
     blur: tuple[float, float]
     glare: float
+    lamps: float
     quality: int
 
 
 DIFFICULTIES = {
-    "fixed": Difficulty(0.0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, 0.0012, (0.45, 0.45), 0.6, 96),
-    "easy": Difficulty(0.0012, 0.06, 0.001, 0.0, (-0.06, 0.06), 0.01, 0.04, 0.03, 0.0018, (0.45, 0.55), 0.8, 95),
-    "medium": Difficulty(0.009, 0.9, 0.015, 0.003, (-0.30, 0.12), 0.05, 0.16, 0.10, 0.0030, (0.5, 0.8), 1.2, 92),
-    "hard": Difficulty(0.020, 2.6, 0.035, 0.010, (-0.60, 0.10), 0.10, 0.32, 0.22, 0.0060, (0.6, 1.1), 1.8, 86),
+    "fixed": Difficulty(0.0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, 0.0012, (0.45, 0.45), 1.0, 0.0, 96),
+    "easy": Difficulty(0.0012, 0.06, 0.001, 0.0, (-0.06, 0.06), 0.01, 0.04, 0.03, 0.0018, (0.45, 0.55), 1.0, 0.3, 95),
+    "medium": Difficulty(0.009, 0.9, 0.015, 0.003, (-0.30, 0.12), 0.05, 0.16, 0.10, 0.0030, (0.5, 0.8), 1.0, 1.5, 92),
+    "hard": Difficulty(0.020, 2.6, 0.035, 0.010, (-0.60, 0.10), 0.10, 0.32, 0.22, 0.0060, (0.6, 1.1), 1.8, 180.0, 86),
 }
 
 
@@ -99,7 +101,7 @@ def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str =
     limits = DIFFICULTIES[difficulty]
     rng = np.random.default_rng([seed, 17, board.seed])
     matrix = displacement(rng, board.shape, limits)
-    scene = compose(board, opacity, _glints(board, rng, limits.glare))
+    scene = compose(board, opacity, _glints(board, rng, limits))
     height, width = board.shape
     if not np.array_equal(matrix, np.eye(3)):
         size, border = (width, height), cv2.BORDER_REFLECT_101
@@ -128,7 +130,7 @@ def compose(board: Board, opacity: Plane | None, glints: Plane | None = None) ->
     return scene
 
 
-def _glints(board: Board, rng: np.random.Generator, strength: float) -> Plane:
+def _glints(board: Board, rng: np.random.Generator, limits: Difficulty) -> Plane:
     """Highlights on metal where it mirrors the lamps of this shot, float32 (H, W)."""
     sheet = np.zeros(board.shape, np.float32)
     rows, columns = np.nonzero(board.metal)
@@ -143,11 +145,12 @@ def _glints(board: Board, rng: np.random.Generator, strength: float) -> Plane:
         rows.astype(np.float32) / span - np.float32(height / span / 2)
     ) * np.float32(0.30)
     total = np.zeros(rows.size, np.float32)
+    booth = np.random.default_rng([board.seed, 23])
     for reach, sharp, power in ((0.15, 0.030, 1.0), (0.32, 0.06, 1.3), (0.45, 0.08, 1.0)):
-        angle = float(rng.uniform(0, 2 * np.pi))
+        angle = float(booth.uniform(0, 2 * np.pi) + np.deg2rad(limits.lamps) * rng.uniform(-1, 1))
         ax, ay = np.float32(reach * np.cos(angle)), np.float32(reach * np.sin(angle))
         total += np.float32(power) * np.exp(-((nx - ax) ** 2 + (ny - ay) ** 2) * np.float32(0.5 / sharp**2))
-    sheet[rows, columns] = total * np.float32(strength)
+    sheet[rows, columns] = total * np.float32(limits.glare)
     return sheet
 
 

@@ -32,7 +32,7 @@ def of(sizes: list[tuple[float, float, int]]) -> list[dict[str, Any]]:
     return [measured(f"{i}", loads=[(b, a)] * 2, pixels=[n, 1]) for i, (b, a, n) in enumerate(sizes)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(before=loads, after=loads, pixels=st.integers(1, 10_000_000))
 def test_pooled_of_one_board_is_its_reduction(before: float, after: float, pixels: int) -> None:
     summary = lot_summary(made(*of([(before, after, pixels)])))
@@ -41,7 +41,7 @@ def test_pooled_of_one_board_is_its_reduction(before: float, after: float, pixel
         assert number(summary, f"load_reduction_pct_{label}") == pytest.approx(reduction, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(sizes=boards, data=st.data())
 def test_the_order_of_the_boards_does_not_matter(sizes: list[tuple[float, float, int]], data: st.DataObject) -> None:
     ds = made(*of(sizes), turned_away("r"))
@@ -49,7 +49,7 @@ def test_the_order_of_the_boards_does_not_matter(sizes: list[tuple[float, float,
     xr.testing.assert_identical(lot_summary(ds), lot_summary(ds.isel(board=order)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(sizes=boards)
 def test_pooled_lies_between_the_boards(sizes: list[tuple[float, float, int]]) -> None:
     pooled = number(lot_summary(made(*of(sizes))), "load_reduction_pct_pooled")
