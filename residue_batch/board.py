@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.light import Light, fit_light, sample_light
 from residue_batch.matching.registration import Registration, register
-from residue_batch.matching.resample import linear_table, resample, to_linear
+from residue_batch.matching.resample import Tone, code_table, linear_table, to_linear
 from residue_batch.outcome import Record, conclude, gate_match
 from residue_batch.picture import write_picture
 from residue_batch.plan import Plan, make_plan
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import Scene, scene_of_shot, scene_of_type
+from residue_batch.scene import Scene, in_frame, scene_of_shot, scene_of_type
 from residue_batch.tally import Tally, merge
 from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
 
@@ -214,7 +215,7 @@ def _light(board: Board, scene: Scene, phase: str, shot: photo.Photo, found: Reg
 def _before_in_frame(board: Board, scene: Scene) -> Array:
     before = _shot(board, BEFORE)
     found = register(before.pixels, scene.code, scene.matchable, seed=0)
-    return resample(before.pixels, found.transform, Box.whole(scene.shape))[0]
+    return in_frame(before, found.transform, scene.shape)[0]
 
 
 def matched(board: Board, part: Mapping[str, Match]) -> Board:
@@ -229,12 +230,17 @@ def matched(board: Board, part: Mapping[str, Match]) -> Board:
 # fit and measure -----------------------------------------------------------------
 
 
+@lru_cache
+def _tables(dtype: str, tone: Tone) -> tuple[Array, Array]:
+    return linear_table(dtype, tone), code_table(dtype, tone)
+
+
 def _sources(board: Board) -> Sources:
     views = {}
     for phase in PHASES:
         shot, match = _shot(board, phase), board.matches[phase]
-        table = linear_table(shot.pixels.dtype, shot.tone)
-        views[phase] = View(shot.pixels, shot.valid, table, match.transform, match.light)
+        tables = _tables(shot.pixels.dtype.name, shot.tone)
+        views[phase] = View(shot.pixels, shot.valid, *tables, match.transform, match.light)
     return Sources(board.setting.program, _scene(board), views)
 
 

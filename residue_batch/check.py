@@ -33,6 +33,7 @@ from residue_batch.config.yaml import read
 from residue_batch.errors import ConfigError, Problem, UsageError
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import BUILTINS, NO_PHASE, Key, Program, variables_of
+from residue_batch.salvage import sound_part, with_later
 from residue_batch.scene import IGNORED
 
 KINDS = tuple(MODELS)
@@ -101,14 +102,7 @@ def _everything() -> list[tuple[str, str, Found | Problem]]:
 
 def _look_up(name: str | Path) -> list[tuple[str, str, Found | Problem]]:
     if is_path(name):
-        try:
-            where = find(name, "workflow")
-            return [(str(name), kind_of(where.path), where)]
-        except ConfigError as error:
-            message = error.problems[0].message.replace("the workflow ", "the file ", 1)
-            return [(str(name), "", Problem(message, remedy=error.problems[0].remedy))]
-        except UsageError as error:
-            return [(str(name), "", Problem(str(error), file=str(name)))]
+        return [(str(name), *_at_path(name))]
     found = [(str(name), kind, dict(known_names(kind))[str(name)]) for kind in KINDS if str(name) in _names(kind)]
     if found:
         return [*found]
@@ -116,6 +110,20 @@ def _look_up(name: str | Path) -> list[tuple[str, str, Found | Problem]]:
 
     known = [n for kind in KINDS for n in _names(kind)]
     return [(str(name), "", Problem(f"there is no configuration '{name}'", remedy=did_you_mean(name, known)))]
+
+
+def _at_path(name: str | Path) -> tuple[str, Found | Problem]:
+    try:
+        where = find(name, "workflow")
+    except ConfigError as error:
+        message = error.problems[0].message.replace("the workflow ", "the file ", 1)
+        return "", Problem(message, remedy=error.problems[0].remedy)
+    try:
+        return kind_of(where.path), where
+    except ConfigError as error:
+        return "", error.problems[0]
+    except UsageError as error:
+        return "", Problem(str(error), file=str(name))
 
 
 def _names(kind: str) -> dict[str, Found]:
@@ -186,12 +194,26 @@ def _checked(
 def _workflow(
     path: Path, board_type: str | Path | None, sets: Sequence[str], facts: dict[str, Any], notes: list[str]
 ) -> None:
-    workflow = load_workflow(path, sets_for(sets, "workflow"))
-    if board_type is not None:
-        own = load_board_type(str(board_type), sets_for(sets, "board_type"))
-        programs = [compile_program(workflow, reference=own.reference, pixel_size_um=own.pixel_size_um)]
-    else:
-        programs = _both(workflow, notes)
+    own = load_board_type(str(board_type), sets_for(sets, "board_type")) if board_type is not None else None
+    mistakes: tuple[Problem, ...] = ()
+    try:
+        workflow = load_workflow(path, sets_for(sets, "workflow"))
+    except ConfigError as error:
+        mistakes = error.problems
+        found = sound_part(Workflow, path, sets_for(sets, "workflow"))
+        if found is None:
+            raise
+        workflow = found
+    try:
+        programs = (
+            [compile_program(workflow, reference=own.reference, pixel_size_um=own.pixel_size_um)]
+            if own
+            else _both(workflow, notes)
+        )
+    except ConfigError as error:
+        raise ConfigError(with_later(mistakes, error.problems)) from None
+    if mistakes:
+        raise ConfigError(mistakes)
     program = programs[0]
     facts |= {
         "references": [p.reference for p in programs],

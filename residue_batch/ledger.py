@@ -111,12 +111,12 @@ def _stats(journal: Path) -> dict[tuple[str, int, int], str]:
     found: dict[tuple[str, int, int], str] = {}
     if not journal.exists():
         return found
-    for line in journal.read_text().splitlines():
+    for line in journal.read_bytes().splitlines():
         try:
-            shots = json.loads(line).get("shots", {})
-        except ValueError:  # a torn line
+            for shot in json.loads(line)["shots"].values():
+                if shot["stat"] and shot["sha256"]:
+                    size, mtime_ns = shot["stat"]
+                    found[shot["path"], size, mtime_ns] = shot["sha256"]
+        except (ValueError, LookupError, TypeError, AttributeError):  # a torn or foreign line
             continue
-        for shot in shots.values():
-            if shot.get("stat") and shot.get("sha256"):
-                found[shot["path"], *shot["stat"]] = shot["sha256"]
     return found

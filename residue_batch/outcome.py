@@ -39,7 +39,8 @@ def gate_match(gates: Gates, phase: str, found: Registration | None) -> None:
     if found is None:
         return
     turn = abs(found.rotation_deg)
-    if turn > gates.max_rotation_deg:
+    # 'not within': a number that could not be found is outside every gate
+    if not turn <= gates.max_rotation_deg:
         raise Refusal(
             "rotated",
             f"the {phase} shot is turned by {found.rotation_deg:.0f} degrees (gate {gates.max_rotation_deg:g})",
@@ -56,11 +57,11 @@ def gate_match(gates: Gates, phase: str, found: Registration | None) -> None:
     checks = (
         (found.inliers < gates.min_inliers, f"{found.inliers} matching features (gate {gates.min_inliers})"),
         (
-            found.correlation < gates.min_correlation,
+            not found.correlation >= gates.min_correlation,
             f"correlation {found.correlation:.2f} (gate {gates.min_correlation:g})",
         ),
         (
-            found.residual_px > gates.max_residual_px,
+            not found.residual_px <= gates.max_residual_px,
             f"residual {found.residual_px:.2f} px (gate {gates.max_residual_px:g})",
         ),
     )

@@ -29,7 +29,7 @@ TASK_SECONDS = 0.5
 RATES = {"open": 8e-9, "match": 45e-9, "fit": 25e-9, "measure": 45e-9}
 """Seconds of one core per frame pixel and item share: estimates for batching, not promises."""
 
-BYTES_PER_PIXEL = {Kind.SCALAR: 4, Kind.COLOUR: 12, Kind.RAW: 3, Kind.MASK: 1, Kind.WHITE: 0}
+BYTES_PER_PIXEL = {Kind.SCALAR: 4, Kind.COLOUR: 12, Kind.RAW: 3, Kind.LIGHT: 6, Kind.MASK: 1, Kind.WHITE: 0}
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class Prepared:
     @property
     def fingerprint(self) -> str:
         """sha256 of everything that decides numbers, but the photographs."""
-        return digest(canonical({name: s.canonical for name, s in sorted(self.settings.items())}))
+        # without the names: they may be paths, and the same lot elsewhere is the same configuration
+        return digest(canonical(sorted(canonical(s.canonical) for s in self.settings.values())))
 
     @property
     def folder_name(self) -> str:

@@ -45,10 +45,11 @@ class Builtin:
 
 
 BUILTINS: dict[str, Builtin] = {
-    "raw": Builtin(Kind.RAW, True, (), "the shot as taken, resampled into the board frame"),
-    "valid": Builtin(Kind.MASK, True, ("raw",), "pixels that the photograph shows"),
+    "light": Builtin(Kind.LIGHT, True, (), "the shot in linear light, resampled into the board frame; raw and image"),
+    "raw": Builtin(Kind.RAW, True, ("light",), "the shot as taken, in code values, in the board frame"),
+    "valid": Builtin(Kind.MASK, True, (), "pixels that the photograph shows"),
     "saturated": Builtin(Kind.MASK, True, ("raw",), "pixels with every channel at full scale"),
-    "image": Builtin(Kind.COLOUR, True, ("raw",), "the shot in linear light, in the light of the reference"),
+    "image": Builtin(Kind.COLOUR, True, ("light",), "the shot in linear light, in the light of the reference"),
     "reference": Builtin(Kind.COLOUR, False, (), "the clean colour of the board"),
     "white": Builtin(Kind.WHITE, False, (), "the colour of white residue"),
     "outline": Builtin(Kind.MASK, False, (), "the board, without the bench around it"),

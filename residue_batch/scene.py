@@ -18,7 +18,7 @@ from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, register
-from residue_batch.matching.resample import FULL_SCALE, blur, linear_table, resample, to_linear
+from residue_batch.matching.resample import FULL_SCALE, blur, code_table, linear_table, resample, to_linear
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
@@ -100,11 +100,17 @@ def scene_of_type(
         raise Refusal("colour", "the golden shot and the frame are not both grey or both colour", "take both alike")
     outline = region_masks(board_type, frame.pixels, frame.pixels.shape[:2])["whole"]
     found = register(golden.pixels, frame.pixels, outline, seed=0)
-    transform: Transform = found.transform
-    clean, valid = resample(golden.pixels, transform, Box.whole(frame.pixels.shape))
+    clean, valid = in_frame(golden, found.transform, frame.pixels.shape)
     if not valid[outline].all():
         raise Refusal("reference", "the golden shot does not show the whole outline", "photograph the whole board")
     return _scene(board_type, frame, clean, blur_px), found
+
+
+def in_frame(shot: photo.Photo, transform: Transform, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """A whole photograph resampled into the frame, as code values, and where it was seen."""
+    table = linear_table(shot.pixels.dtype, shot.tone)
+    light, valid = resample(shot.pixels, transform, Box.whole(shape), table)
+    return code_table(shot.pixels.dtype, shot.tone)[light], valid
 
 
 def scene_of_shot(board_type: BoardType, before: photo.Photo, blur_px: float) -> Scene:

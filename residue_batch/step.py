@@ -50,6 +50,7 @@ class Kind(StrEnum):
     RAW = "raw"
     MASK = "mask"
     WHITE = "white"
+    LIGHT = "light"
 
 
 Plane = Annotated[Array, Kind.SCALAR]

@@ -26,11 +26,15 @@ from residue_batch.tally import Tally, count
 
 @dataclass(frozen=True)
 class View:
-    """One shot as the frame sees it: decoded pixels, where they lie and in which light."""
+    """One shot as the frame sees it: decoded pixels, where they lie and in which light.
+
+    ``linear`` is the table from code values to linear light, ``codes`` the table back.
+    """
 
     pixels: Array
     valid: Array | None
-    table: Array
+    linear: Array
+    codes: Array
     transform: Transform
     light: Light
 
@@ -48,9 +52,14 @@ Planes = dict[Key, Array]
 Read = Callable[[Key], Array]
 
 
-def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    pixels, _ = resample(sources.views[node.key.phase].pixels, sources.views[node.key.phase].transform, box)
+def _light(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    view = sources.views[node.key.phase]
+    pixels, _ = resample(view.pixels, view.transform, box, view.linear)
     return np.stack(cv2.split(pixels))
+
+
+def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
+    return np.asarray(sources.views[node.key.phase].codes[read(node.inputs[0])])
 
 
 def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -77,13 +86,12 @@ def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
-    raw = read(node.inputs[0])
-    planes = np.empty(raw.shape, np.float32)
+    taken = read(node.inputs[0])
+    planes = np.empty(taken.shape, np.float32)
     divisor = view.light.divisor(box)[..., 0]
     sigma = view.light.sigma(sources.program.blur)
-    for channel in range(raw.shape[0]):
-        light = light_plane(raw[channel], view.table, sigma)
-        np.divide(light, divisor, out=planes[channel])
+    for channel in range(taken.shape[0]):
+        np.divide(light_plane(taken[channel], None, sigma), divisor, out=planes[channel])
         planes[channel] *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
     return planes
 
@@ -121,6 +129,7 @@ def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {
+    "light": _light,
     "raw": _raw,
     "valid": _valid,
     "saturated": _saturated,

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from residue_batch.cli.shell import settings, shared
-from residue_batch.cli.show import DASH, complain, out, pairs, plural, say, show_problem, table, write_json
+from residue_batch.cli.show import DASH, complain, out, pairs, plural, say, show_problem, stdout, table, write_json
 from residue_batch.errors import UsageError
 
 KINDS = ("workflow", "board_type", "lot", "cluster")
@@ -49,7 +49,7 @@ def _show(one: Any) -> None:
         out(f"{kind} {one.name}: {'ok' if one.sound else 'cannot be used'}", "bold green" if one.sound else "bold red")
         out(f"  {one.file} ({one.why})")
     for problem in one.problems:
-        show_problem(problem)
+        show_problem(problem, stdout())
     if one.sound:
         {"workflow": _workflow, "board_type": _board_type, "lot": _lot}.get(one.kind, _cluster)(one.facts)
     for note in one.notes:

@@ -29,7 +29,7 @@ def demo(folder: Path, boards: int, workers: int | None, *, as_json: bool) -> in
 
     start = time.monotonic()
     # the bar begins when the photographs are there
-    with progress() as on_progress:
+    with progress(at_once=False) as on_progress:
         found = run_demo(folder, boards, workers=workers, on_render=say, on_progress=on_progress)
     seconds = time.monotonic() - start
     code = 1 if found.failures else 0

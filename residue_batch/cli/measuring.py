@@ -22,14 +22,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _of_a_lot(function: F) -> F:
     """The options that ``plan`` and ``run`` share: they decide what is measured."""
+    # the last one stands first in the help
     for option in (
-        click.option("--workflow", default=WORKFLOW, show_default=True, metavar="NAME", help="What to do."),
-        click.option("--board-type", metavar="NAME", help="The type of every board, above what the lot says."),
-        click.option("--out", default="runs", show_default=True, metavar="DIR", help="Where runs are written."),
-        click.option("--tile", type=click.IntRange(min=64), metavar="N", help="Side of a tile, px; never a number."),
-        settings,
         shared(),
-    ):
+        click.option("--tile", type=click.IntRange(min=64), metavar="N",
+                     help="Side of a tile, px: decides speed and memory, never a number."),
+        settings,
+        click.option("--out", default="runs", show_default=True, metavar="DIR", help="Where runs are written."),
+        click.option("--board-type", metavar="NAME", help="The type of every board, above what the lot says."),
+        click.option("--workflow", default=WORKFLOW, show_default=True, metavar="NAME", help="What to do."),
+    ):  # fmt: skip
         function = option(function)
     return function
 
@@ -168,7 +170,7 @@ def _plan(
             "lot": found.lot,
             "workflow": found.workflow,
             "folder": found.folder,
-            "boards": f"{found.boards}: {todo} to measure, {found.done} done already, {found.refused} without a pair",
+            "boards": f"{found.boards}: {todo} to measure, {found.done} done already, {found.refused} that cannot be measured",
             "input": f"{size(found.input_bytes)}, {found.input_pixels / 1e6:.0f} MP",
             "tiles": f"{found.tiles}, in {plural(found.passes, 'pass')}".replace("passs", "passes"),
             "tasks": found.tasks,

@@ -17,10 +17,10 @@ SECONDS = 2.0
 
 
 @contextmanager
-def progress() -> Iterator[Any]:
-    """A callback for ``run(on_progress=...)``."""
+def progress(*, at_once: bool = True) -> Iterator[Any]:
+    """A callback for ``run(on_progress=...)``; the bar is shown at once, or when the first board is known."""
     console = stderr()
-    watch = _Bar(console) if console.is_terminal else _Lines()
+    watch = _Bar(console, at_once=at_once) if console.is_terminal else _Lines()
     try:
         yield watch.show
     finally:
@@ -56,7 +56,7 @@ class _Lines:
 class _Bar:
     """A bar with the boards done, refused and the time that is left."""
 
-    def __init__(self, console: Any) -> None:
+    def __init__(self, console: Any, *, at_once: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Rich
 
@@ -73,9 +73,11 @@ class _Bar:
             transient=True,
         )
         self.task = self.bar.add_task("starting workers", total=None, refused="")
-        self.bar.start()
+        if at_once:
+            self.bar.start()
 
     def show(self, now: Progress) -> None:
+        self.bar.start()
         if now.dashboard and not self.linked:
             self.linked = True
             self.bar.console.print(f"dashboard: {now.dashboard}", markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import rich_click as click
 from rich_click import RichGroup
 
-from residue_batch.cli.show import complain, say, write_json
+from residue_batch.cli.show import complain, plural, say, write_json
 from residue_batch.errors import ConfigError, Problem, Refusal, ResidueError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -79,7 +79,7 @@ def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             remedy = f"see '{error.ctx.command_path} --help'"
     elif isinstance(error, ConfigError):
-        problems, code, message = error.problems, error.exit_code, _count(len(error.problems))
+        problems, code, message = error.problems, error.exit_code, plural(len(error.problems), "mistake")
     elif isinstance(error, Refusal):
         code, message, remedy = error.exit_code, f"{error.reason}: {error.message}", error.remedy
     elif isinstance(error, ResidueError):
@@ -91,14 +91,13 @@ def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
         remedy = "" if debug else "the same command with --debug shows the traceback"
     if debug:
         say("".join(traceback.format_exception(error)).rstrip())
-    complain(message, problems, remedy)
+    if len(problems) == 1 and not problems[0].file:
+        complain(problems[0].message, remedy=problems[0].remedy)
+    else:
+        complain(message, problems, remedy)
     if as_json:
         shown = [p.__dict__ for p in problems]
         write_json(
             {"error": {"kind": kind, "message": message, "remedy": remedy, "problems": shown}, "exit_code": code}
         )
     return code
-
-
-def _count(number: int) -> str:
-    return "1 mistake" if number == 1 else f"{number} mistakes"

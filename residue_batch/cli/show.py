@@ -159,12 +159,12 @@ def complain(message: str, problems: Sequence[Problem] = (), remedy: str = "") -
         say(f"  {remedy}")
 
 
-def show_problem(problem: Problem) -> None:
-    """One problem; the caret stands under the column."""
+def show_problem(problem: Problem, console: Console | None = None) -> None:
+    """One problem, on stderr unless told; the caret stands under the column."""
     place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
     line = text(place, "bold")
     line.append_text(text(f"{': ' if place else ''}{problem.message}", "red"))
-    console = stderr()
+    console = console or stderr()
     console.print(line, soft_wrap=True)
     if problem.excerpt:
         excerpt = textwrap.dedent(problem.excerpt)

@@ -33,10 +33,10 @@ Mask = NDArray[np.bool_]
 
 NODE = 16  # px between the nodes of the light field
 _BLUR = 3.0  # px, of the samples: noise and a tenth of a pixel of misfit are averaged out
-_WIDER = 3.5  # px: the difference of the two blurs is the Laplacian
+_REACH = 2  # px, of the second differences that make the Laplacian
 _WINDOW = 64  # px: residue is nearly even, or sparse, inside one
 _STEP = 4  # px between samples
-_AREA = 1_000_000  # px read for the samples
+_AREA = 1_600_000  # px read for the samples
 _MIN_SAMPLES = 500
 _DARK = 0.002  # linear light below which code values are too coarse for a logarithm
 _SATURATED = 0.94  # code value, of full scale
@@ -80,14 +80,11 @@ class Light:
     film
         Mean opacity over the windows; not divided out.
     clean_share
-        Share of the windows that look clean. Near zero, the zero of the opacity scale is
-        where the least filmed windows are.
+        Share of the windows that look clean. Near zero, the least filmed windows set the zero of opacity.
     residual
         Robust scale of what the fit leaves, in log light.
-    samples
-        Pixels that took part with at least half their weight.
-    share
-        Their share of all the pixels sampled.
+    samples, share
+        Pixels that took part with at least half their weight; their share of all the pixels sampled.
     film_confounded
         An even film over the whole board cannot be told from exposure: grey shot, or no white patch.
     shape
@@ -174,12 +171,10 @@ def sample_light(
     mask
         (h, w) bool: inside the outline, not ignored.
 
-    A pixel counts when neither it nor a neighbour within the blur is saturated in the shot as
-    taken or in the reference.
+    A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
     """
     whole = Box.whole(mask.shape)
-    more = (_WIDER**2 - _BLUR**2) ** 0.5
-    halo = blur_radius(_BLUR) + blur_radius(more)
+    halo = blur_radius(_BLUR) + _REACH
     limit = int(table[int(_SATURATED * (len(table) - 1))])
     found: list[tuple[F64, F32, F32, F32]] = []
     for box in _lattice(mask):
@@ -189,23 +184,30 @@ def sample_light(
         bright = ((seen > limit) | (clean > limit)).reshape(*outer.shape, -1).any(2)
         bad = cv2.dilate((bright | ~valid).astype(np.uint8), np.ones((2 * halo + 1, 2 * halo + 1), np.uint8))
         good = mask[box.within(whole)] & (box.crop(bad, outer) == 0)
-        step = (slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP))
+        step = (slice(_STEP // 2, None, _STEP),) * 2
         chosen = good[step]
         if not chosen.any():
             continue
         light = box.crop(blur(seen, _BLUR), outer)[step][chosen]
         soft = blur(clean, _BLUR)
-        base = box.crop(soft, outer)[step][chosen]
-        wide = box.crop(blur(soft, more), outer)[step][chosen]
-        bend = (_unit(wide) - _unit(base)) / np.float32((_WIDER**2 - _BLUR**2) / 2)
-        rows, columns = np.nonzero(chosen)
-        x, y = _units(columns * _STEP + _STEP // 2 + box.left, rows * _STEP + _STEP // 2 + box.top, whole.shape)
-        found.append((np.stack([x, y], 1), _unit(light), _unit(base), bend))
+        base = _unit(box.crop(soft, outer)[step][chosen])
+        rows, columns = (at * _STEP + _STEP // 2 for at in np.nonzero(chosen))
+        bend = _laplacian(soft, rows + box.top - outer.top, columns + box.left - outer.left)
+        x, y = _units(columns + box.left, rows + box.top, whole.shape)
+        found.append((np.stack([x, y], 1), _unit(light), base, bend))
     if not found:
         raise Refusal("light", "no pixel of the board can be used for matching the light", _REMEDY)
     place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
     starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
     return Samples(place, image, base32, bends, starts, whole.shape)
+
+
+def _laplacian(light: U16, rows: Array, columns: Array) -> F32:
+    """Second differences at some pixels, per px^2, 1 = full scale."""
+    near = np.pad(light, [(_REACH, _REACH)] * 2 + [(0, 0)] * (light.ndim - 2), mode="edge")
+    y, x, far = rows + _REACH, columns + _REACH, _REACH
+    around = [_unit(near[at]) for at in ((y - far, x), (y + far, x), (y, x - far), (y, x + far))]
+    return np.asarray((sum(around) - np.float32(4) * _unit(near[y, x])) / np.float32(far * far), np.float32)
 
 
 def _unit(light: Array) -> F32:
@@ -266,8 +268,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
     calm_ones = calm <= np.quantile(calm, 0.6)
     solved[:channels] = [_mode(ratio[calm_ones, c]) for c in range(channels)]
     film = _first_film(ratio - solved[:channels], contrast, window, count, signed=signed)
-    clean = np.full(len(starts), 0.5)
-    weight, rest = np.ones_like(ratio), ratio
+    clean, weight, rest = np.zeros(0), ratio, ratio
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
         film = np.maximum(film, -0.5 if signed else -0.002)
         own = film[window][:, None]

@@ -7,6 +7,7 @@ of the pixel on the line from B to W, signed, so that noise averages out:
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,8 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 MIN_CONTRAST = 0.3
+_BRIGHT = 0.2  # of W, mean over the channels
+_CLIPPED = 62650  # linear light of sRGB code 250 of 255, u16
 _ALIKE = np.float32(1e-6)  # |W - B|^2 below which board and residue look alike
 _STRIP = 64  # rows: the planes of a strip stay in cache
 
@@ -107,3 +110,45 @@ def unmix(image: F32, reference: F32, white: F32) -> F32:
         np.maximum(norm, _ALIKE, out=norm)
         opacity[rows] = along / norm
     return opacity
+
+
+def saturated(linear: Array, grow: int) -> Mask:
+    """Where any channel is clipped (98 % of full scale in sRGB code), grown by a disc; (h, w) bool.
+
+    One clipped channel makes a bright pixel too dark, and the blur carries that to its neighbours:
+    on a reference exclude it everywhere, on a shot where the reference is `bright`.
+    """
+    light = linear if linear.ndim == 2 else linear.max(2)
+    return _grown(light >= _CLIPPED, grow)
+
+
+def bright(reference_linear: Array, white: F32, grow: int) -> Mask:
+    """Where the board itself is metal, ink or otherwise bright: mean light above a fifth of W's, grown by a disc.
+
+    Saturation there is glare; elsewhere it is thick residue, which must count.
+    ``reference_linear`` is (h, w[, C]) uint16, ``white`` (C,) float32, 1 = full scale.
+    """
+    total = np.zeros(reference_linear.shape[:2], np.float32)
+    for plane in _planes(reference_linear):
+        total += plane
+    return _grown(total > np.float32(_BRIGHT * FULL_SCALE * float(np.asarray(white, np.float64).sum())), grow)
+
+
+def _grown(mask: Mask, radius: int) -> Mask:
+    if radius <= 0:
+        return mask
+    square = np.square(np.arange(-radius, radius + 1))
+    disc = (square[:, None] + square[None, :] <= radius * radius).astype(np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc), np.bool_)
+
+
+def darker(before: F32, after: F32) -> F32:
+    """The clean colour when there is no clean reference: per pixel the darker of two light-matched shots.
+
+    The colour of one pixel, never a mixture, so ``opacity before - opacity after`` is exact.
+    Film that lies on both shots is unseen, and noise reads as residue on both: reductions are
+    upper bounds.
+    """
+    if before.ndim == 2:
+        return np.minimum(before, after)
+    return np.where(after.sum(2, keepdims=True) < before.sum(2, keepdims=True), after, before)

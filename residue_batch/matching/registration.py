@@ -27,6 +27,7 @@ _OVERVIEW = 1_500_000  # pixels
 _FEATURES = 3000
 _MIN_MATCHES = 12
 _WINDOWS = 64
+_MIN_WINDOWS = 6
 _SIZES = (192, 128, 96, 64)
 _PASSES = 2
 _REMEDY = "check that the photograph shows this board type, whole, sharp and not rotated"
@@ -50,7 +51,7 @@ class Registration:
         Median over the windows of the zero-mean normalised correlation of frame and
         warped shot, both high-passed; -1..1.
     residual_px
-        Root mean square shift (per axis, robust) still seen in the windows after the last pass, frame px.
+        Root mean square shift (per axis, robust) that the windows showed before the last correction, frame px.
     scale
         Shot pixels per frame pixel, at the centre of the frame.
     rotation_deg
@@ -283,13 +284,13 @@ def _refine(
     shot: NDArray[np.uint8], windows: list[_Window], coarse: F64, shape: tuple[int, ...]
 ) -> tuple[F64, int, float, float]:
     """(matrix, windows used, residual px, correlation); the coarse matrix when refining does not pay."""
-    if len(windows) < 6:
-        return coarse, 0, float("nan"), _median(_correlations([_warped(shot, w, coarse) for w in windows], windows))
+    if len(windows) < _MIN_WINDOWS:
+        raise Refusal("registration", f"{len(windows)} textured windows of the board are in the photograph", _REMEDY)
     half = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     unit = np.array([[half.max(), 0, half[0]], [0, half.max(), half[1]], [0, 0, 1]])
     centres = np.array([[w.box.left + w.box.right - 1, w.box.top + w.box.bottom - 1] for w in windows]) / 2.0
     places = (centres - half) / half.max()
-    matrix, used, residual = coarse, 0, float("nan")
+    matrix, used, seen = coarse, 0, []
     warped = [_warped(shot, w, matrix) for w in windows]
     before = _correlations(warped, windows)
     for _ in range(_PASSES):
@@ -297,15 +298,17 @@ def _refine(
         shifts = np.array([t[0] for t in told])
         information = np.array([t[1] for t in told])
         small, used, rms = _small_homography(places, shifts / half.max(), information, 1.0 / half.max())
-        residual = rms * float(half.max())
+        seen.append(rms * float(half.max()))
         matrix = matrix @ unit @ small @ np.linalg.inv(unit)
         matrix = matrix / matrix[2, 2]
         warped = [_warped(shot, w, matrix) for w in windows]
     after = _correlations(warped, windows)
+    if not np.isfinite(seen).all():
+        raise Refusal("registration", "the windows of the board do not fit one homography", _REMEDY)
     # The mean, not the median: one good corner must not be paid with another.
     if not after.mean() >= before.mean():
-        return coarse, 0, float("nan"), _median(before)
-    return matrix, used, residual, _median(after)
+        return coarse, 0, seen[0], float(np.median(before))
+    return matrix, used, seen[-1], float(np.median(after))
 
 
 def _warped(shot: NDArray[np.uint8], window: _Window, matrix: F64) -> F32:
@@ -319,10 +322,6 @@ def _warped(shot: NDArray[np.uint8], window: _Window, matrix: F64) -> F32:
     map_y -= np.float32(source.top)
     patch = cv2.remap(source.crop(shot, whole), map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.GaussianBlur(patch.astype(np.float32), (7, 7), 1.0), np.float32)
-
-
-def _median(values: F64) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _correlations(warped: list[F32], windows: list[_Window]) -> F64:

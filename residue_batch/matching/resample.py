@@ -49,6 +49,13 @@ def linear_table(dtype: DTypeLike, tone: Tone) -> U16:
     return np.rint(code * FULL_SCALE).astype(np.uint16)
 
 
+def code_table(dtype: DTypeLike, tone: Tone) -> Array:
+    """The table back: from linear light (65536 entries) to the nearest code value of this dtype."""
+    linear = linear_table(dtype, tone).astype(np.float64)
+    between = (linear[1:] + linear[:-1]) / 2
+    return np.searchsorted(between, np.arange(FULL_SCALE + 1)).astype(dtype)
+
+
 def _integer_shift(transform: Transform) -> tuple[int, int] | None:
     """(dx, dy) when the transform is a translation by whole pixels."""
     a, b, dx, c, d, dy, e, f, g = transform.matrix

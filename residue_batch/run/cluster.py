@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from residue_batch.config import Cluster
 from residue_batch.errors import ClusterError
 
 CONNECT_SECONDS = 30
+STALL_SECONDS = 900.0
+"""Without any result for this long, the run stops with what it has; it can be resumed."""
 
 
 @contextmanager
@@ -112,3 +115,16 @@ def worker_memory(client: Client) -> int:
     """The memory limit of the smallest worker, bytes; 0 when unlimited or unknown."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     return min((w["memory_limit"] or 0 for w in workers.values()), default=0)
+
+
+def watch(client: Client, since: float) -> None:
+    """Give up a cluster that is lost, or from which nothing has come since (``time.monotonic``) too long.
+
+    Raises
+    ------
+    ClusterError
+    """
+    if client.status != "running":
+        raise ClusterError("the connection to the Dask scheduler is lost; the same command resumes")
+    if time.monotonic() - since > STALL_SECONDS:
+        raise ClusterError(f"nothing was finished in {STALL_SECONDS / 60:.0f} minutes; the same command resumes")

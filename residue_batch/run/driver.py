@@ -18,13 +18,11 @@ from residue_batch.board import Board
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import refused
 from residue_batch.plan import TASK_SECONDS, Plan
-from residue_batch.run.cluster import worker_memory
+from residue_batch.run.cluster import watch, worker_memory
 from residue_batch.run.graph import run_graph
 from residue_batch.run.inline import Done, measure_boards, settle
 
 WINDOW = 64
-STALL_SECONDS = 900.0
-"""Without any result for this long, the run stops with what it has; it can be resumed."""
 
 Work = tuple[Board, frozenset[str]]
 
@@ -117,12 +115,7 @@ def _next(client: Client, finished: queue.SimpleQueue[Future]) -> Future:
         try:
             return finished.get(timeout=2)
         except queue.Empty:
-            if client.status != "running":
-                raise ClusterError("the connection to the Dask scheduler is lost; the same command resumes") from None
-            if time.monotonic() - since > STALL_SECONDS:
-                raise ClusterError(
-                    f"no board finished in {STALL_SECONDS / 60:.0f} minutes; the same command resumes"
-                ) from None
+            watch(client, since)
 
 
 def _results(client: Client, future: Future, batch: Sequence[Work]) -> Iterator[Done]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import cv2
-from distributed import Client
+from distributed import Client, Future, wait
 
 from residue_batch.board import Board
+from residue_batch.errors import ClusterError
 from residue_batch.plan import Plan, Stage
+from residue_batch.run.cluster import watch
 
 FAN_IN = 8
 
@@ -30,13 +34,35 @@ def merge_parts(stage: Stage, *parts: Any) -> Any:
 def run_graph(client: Client, plan: Plan, board: Board) -> Board:
     """Run every stage of a plan on the cluster; only the board's small state comes back."""
     for stage in plan.stages:
-        state = client.scatter(board, hash=False)
+        # a task, because what is scattered is lost with the worker that holds it
+        state = client.submit(itself, board, pure=False)
         size = stage.batch
         batches = [stage.items[i : i + size] for i in range(0, len(stage.items), size)]
         bare = replace(stage, items=())  # a batch carries its own
         parts = [client.submit(run_batch, bare, state, batch, pure=False) for batch in batches]
+        work = list(parts)
         while len(parts) > 1:
             groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
             parts = [client.submit(merge_parts, bare, *group, pure=False) for group in groups]
-        board = client.submit(stage.then, state, parts[0], pure=False).result()
+        board = _result(client, client.submit(stage.then, state, parts[0], pure=False), work)
     return board
+
+
+def itself(board: Board) -> Board:
+    """One task: the state that the others read."""
+    return board
+
+
+def _result(client: Client, last: Future, work: Sequence[Future]) -> Any:
+    """The result of the last task; waits as long as some of the work still gets done, never for ever."""
+    since, done = time.monotonic(), 0
+    while not last.done():
+        with suppress(TimeoutError):
+            wait(last, timeout=2)
+        now = sum(future.done() for future in work)
+        if now != done:
+            since, done = time.monotonic(), now
+        watch(client, since)
+    if last.cancelled():
+        raise ClusterError("the Dask scheduler went away; the same command resumes")
+    return last.result()

@@ -15,7 +15,7 @@ import cv2
 from residue_batch import board as boards
 from residue_batch import photo
 from residue_batch.board import Board, PhotoFile
-from residue_batch.errors import Refusal
+from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import Record, refused
 from residue_batch.plan import Plan
 
@@ -64,6 +64,11 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
     """Measure a board by ``measure(board) -> Board``, whatever happens on the way.
 
     A refusal becomes a record; a bug becomes a record that is shown, not kept.
+
+    Raises
+    ------
+    ClusterError
+        If there is nothing left to measure on.
     """
     start = time.perf_counter()
     stats: dict[str, tuple[int, int]] = {}
@@ -74,7 +79,12 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
         board, stats = identify(board)
         record = None if board.key in known else measure(board).record
     except Refusal as error:
+        if not stats or error.reason == "hash_mismatch" or isinstance(error.__cause__, OSError):
+            # the file is at fault, not its pixels: once it can be read, the board is measured
+            board = replace(board, shots={phase: PhotoFile(file.path) for phase, file in board.shots.items()})
         record = refused(board.name, board.lot, name, board.key, without_folders(error, board))
+    except ClusterError:
+        raise
     except Exception as error:  # a bug in one board must not end the night
         failure = traceback.format_exc()
         refusal = Refusal("internal_error", f"{type(error).__name__}: {error}", "report this with run.jsonl")

@@ -70,7 +70,7 @@ def test_a_scheduler_file_that_says_nothing_is_an_error_in_time(tmp_path: Path, 
 @pytest.mark.usefixtures("impatient")
 def test_a_scheduler_without_workers_is_an_error_in_time() -> None:
     with (
-        LocalCluster(0, processes=False, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        LocalCluster(0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(ClusterError, match="no worker after"),
         open_cluster(Cluster(kind="address", address=empty.scheduler_address)),
     ):

@@ -1,0 +1,94 @@
+"""A plan is printed and costed before anything is measured."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+import small
+from hypothesis import given
+from hypothesis import strategies as st
+from small import EVERY_STEP, FITTED, FLUX, SmallLot
+
+from residue_batch import board as boards
+from residue_batch.geometry import Box
+from residue_batch.plan import TASK_SECONDS, Plan, make_plan, scene_bytes, working_bytes
+
+
+def plan(text: str = FLUX, shape: tuple[int, int] = (3000, 4000), tile: int = 1024, reference: str = "golden") -> Plan:
+    pixels = shape[0] * shape[1]
+    return make_plan(small.program(text, reference), shape, 3, 6 * pixels, 2 * pixels, tile, boards)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (FLUX, ["open", "match", "measure"]),
+        (FITTED, ["open", "match", "fit 1", "measure"]),
+        (EVERY_STEP, ["open", "match", "fit 1", "fit 2", "measure"]),
+    ],
+)
+def test_the_stages_follow_from_the_passes(text: str, names: list[str]) -> None:
+    made = plan(text)
+    assert [stage.name for stage in made.stages] == names
+    assert made.tiles == 12
+    for stage in made.stages:
+        if stage.name.startswith("fit"):
+            number = int(stage.name.split()[1]) - 1
+            assert stage.items == tuple((number, box) for box in made.stages[-1].items)
+
+
+def test_the_tiles_of_a_plan_cover_the_frame() -> None:
+    made = plan(shape=(3000, 4000), tile=704)
+    assert sum(box.pixels for box in made.stages[-1].items) == 3000 * 4000
+    assert Box(2816, 3520, 3000, 4000) in made.stages[-1].items
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000), st.integers(1, 40))
+def test_no_task_is_shorter_than_its_overhead_is_worth(height: int, width: int, size: int) -> None:
+    made = plan(shape=(height, width), tile=64 * size)
+    for stage in made.stages:
+        assert stage.batch * stage.seconds >= TASK_SECONDS * 0.999
+        assert (stage.batch - 1) * stage.seconds < TASK_SECONDS
+    assert made.tasks <= sum(len(stage.items) for stage in made.stages)
+    assert made.tasks >= len(made.stages)
+
+
+def test_the_cost_grows_with_the_work() -> None:
+    assert plan(FITTED).seconds > plan(FLUX).seconds
+    assert plan(shape=(6000, 8000)).seconds == pytest.approx(4 * plan(shape=(3000, 4000)).seconds)
+    assert plan(shape=(6000, 8000)).peak_bytes > plan(shape=(3000, 4000)).peak_bytes
+    assert plan(tile=2048).peak_bytes > plan(tile=512).peak_bytes
+    assert plan(EVERY_STEP).peak_bytes > plan(FLUX).peak_bytes
+
+
+def test_twelve_megapixels_fit_a_small_worker() -> None:
+    assert plan().peak_bytes < 700e6
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([64, 512, 1024]))
+def test_the_memory_of_a_tile_does_not_exceed_that_of_the_frame(height: int, width: int, tile: int) -> None:
+    program = small.program(EVERY_STEP)
+    whole = working_bytes(program, (height, width), 1 << 20)
+    assert 0 < working_bytes(program, (height, width), tile) <= whole
+    assert scene_bytes(small.program(FLUX, "pair"), (height, width), 3) < scene_bytes(program, (height, width), 3)
+
+
+def test_a_plan_is_a_value_that_prints() -> None:
+    made = plan()
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert hash(made) == hash(plan())
+    lines = str(made).splitlines()
+    assert lines[0].startswith("frame 4000 x 3000 px, tile 1024 px, 12 tiles, about ")
+    assert [line.split()[0] for line in lines[1:]] == ["open", "match", "measure"]
+
+
+def test_a_board_is_planned_from_headers(lot: SmallLot) -> None:
+    board = small.board(small.setting(lot.board_type, tile=128), lot.shot(0, "before"), lot.shot(0, "after"))
+    made = boards.plan_board(board)
+    assert made.shape == small.SHAPE
+    assert made.tiles == 12
+    assert made.input_pixels == 2 * small.SHAPE[0] * small.SHAPE[1]
+    own = replace(board, setting=replace(board.setting, frame=None))
+    assert boards.plan_board(own).shape == small.SHAPE
