@@ -1,6 +1,6 @@
 """Where the time of one board goes: by stage, by function, and by tile size; in this process, on one core.
 
-Processor seconds, not wall seconds: other work on the machine disturbs them less.
+CPU seconds, not wall seconds: other work on the machine disturbs them less.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import cv2
 import residue_batch
 from residue_batch.board import Board, forget_photographs, plan_board, read_photo
 from residue_batch.plan import Stage
-from residue_batch.prepare import Prepared, check_scene, prepare
+from residue_batch.prepare import check_scene, prepare
 from residue_batch.run.inline import identify
 
 REPEATS = 2
@@ -126,6 +126,3 @@ def own_seconds(profile: cProfile.Profile, top: int = 16) -> dict[str, float]:
 
 def _named(file: str, name: str, root: str) -> str:
     return f"{Path(file).relative_to(root).with_suffix('').as_posix().replace('/', '.')}.{name}"
-
-
-__all__ = ["Prepared", "inline", "own_seconds"]

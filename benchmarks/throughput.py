@@ -4,7 +4,7 @@
 
 MP/s are input pixels of both shots. Ratios (to the decode floor, between tile
 sizes, between numbers of workers) say more than absolute numbers, and so do
-processor seconds on a machine that does other work as well.
+CPU seconds on a machine that does other work as well.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def table(found: dict[str, Any]) -> str:
         ratio = memory["last_quarter"] / max(memory["first_quarter"], 1)
         numbers = f"{memory['peak']:11.0f}{memory['first_quarter']:13.0f}{memory['last_quarter']:11.0f}{ratio:12.2f}"
         lines += [f"{run['workers']:11}{numbers}"]
-    lines += ["", "one board inline, processor seconds", f"  {'decode alone (the floor)':38}{alone['decode_s']:8.3f}"]
+    lines += ["", "one board inline, CPU seconds", f"  {'decode alone (the floor)':38}{alone['decode_s']:8.3f}"]
     lines += [f"  {name:38}{seconds:8.3f}" for name, seconds in alone["stages_s"].items()]
     speed = f"{alone['mp_per_cpu_s']:.1f} MP/s, {alone['times_decode']:.1f} x decode"
     lines += [f"  {'the board, without the scene':38}{alone['board_s']:8.3f}   {speed}"]

@@ -1,4 +1,4 @@
-"""One run of a lot in a process of its own, watched: time, processor time and memory of its workers.
+"""One run of a lot in a process of its own, watched: time, CPU time and memory of its workers.
 
     python -m benchmarks.watch '{"lot": ..., "workflow": ..., "out": ..., "workers": 2}'
 

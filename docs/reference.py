@@ -146,7 +146,10 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "reference": ("The clean shot does not show the whole outline.", "Photograph the whole clean board."),
     # what has nothing to do with the board
-    "worker_lost": ("The worker that measured it died.", "Run the same command again; give workers more memory."),
+    "worker_lost": (
+        "The workers that measured it died. It is not kept in the records.",
+        "Run the same command again; give workers more memory.",
+    ),
     "internal_error": (
         "A bug. It is not kept in the records.",
         "Report it with `run.jsonl`, which holds the traceback.",

@@ -235,7 +235,8 @@ def _tables(dtype: str, tone: Tone) -> tuple[Array, Array]:
     return linear_table(dtype, tone), code_table(dtype, tone)
 
 
-def _sources(board: Board) -> Sources:
+def sources_of(board: Board) -> Sources:
+    """What the built-in planes of a matched board are made of; its pixels are read here if need be."""
     views = {}
     for phase in PHASES:
         shot, match = _shot(board, phase), board.matches[phase]
@@ -247,7 +248,7 @@ def _sources(board: Board) -> Sources:
 def fit(board: Board, item: tuple[int, Box]) -> Tally:
     """One tile of pass ``item[0]``; the tally names its pass."""
     number, tile = item
-    return fit_tile(board.setting.program.passes[number], _sources(board), tile, board.fits)
+    return fit_tile(board.setting.program.passes[number], sources_of(board), tile, board.fits)
 
 
 def fitted(board: Board, tally: Tally) -> Board:
@@ -267,7 +268,7 @@ def fitted(board: Board, tally: Tally) -> Board:
 
 def measure(board: Board, tile: Box) -> Tally:
     """One tile of the last pass: its numbers, its thumbnails, its kept planes."""
-    setting, sources = board.setting, _sources(board)
+    setting, sources = board.setting, sources_of(board)
     planes = walk(setting.program.passes[-1], sources, tile, board.fits)
     tally = measure_tile(sources, tile, planes)
     if setting.folder and setting.thumb:
@@ -346,4 +347,4 @@ add = merge
 def every_plane(board: Board, visit: Pass, tile: Box) -> dict[Key, Array]:
     """All planes of a measured board on one tile, also those that are forgotten on the way."""
     nothing: tuple[tuple[Key, ...], ...] = ((),) * len(visit.nodes)
-    return walk(replace(visit, frees=nothing), _sources(board), tile, board.fits)
+    return walk(replace(visit, frees=nothing), sources_of(board), tile, board.fits)

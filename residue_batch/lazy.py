@@ -42,18 +42,17 @@ from dask.base import tokenize
 from dask_image import ndfilters, ndinterp, ndmorph
 
 from residue_batch import photo
-from residue_batch.board import Board, PhotoFile, plan_board, read_photo, scene_of
+from residue_batch.board import Board, PhotoFile, plan_board, scene_of, sources_of
 from residue_batch.config import load_board_type, load_workflow
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box
-from residue_batch.matching.resample import linear_table
 from residue_batch.outcome import Record, conclude
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import BEFORE, BUILTINS, PHASES, Key, Node
 from residue_batch.scene import Scene
 from residue_batch.step import STEPS, Kind, full_scale
 from residue_batch.tally import Tally, merge_all
-from residue_batch.tile import MAKERS, Sources, View, measure_tile
+from residue_batch.tile import MAKERS, Sources, measure_tile
 
 Grid = tuple[tuple[int, ...], tuple[int, ...]]
 """Heights and widths of the chunks of the frame."""
@@ -115,13 +114,9 @@ def _scene(board: Board) -> Scene:
         return scene_of(board.setting, board.shots[BEFORE])[0]
 
 
-def _sources(board: Board) -> Sources:
-    views = {}
-    for phase in PHASES:
-        shot, match = read_photo(board.setting.board_type, board.shots[phase]), board.matches[phase]
-        table = linear_table(shot.pixels.dtype, shot.tone)
-        views[phase] = View(shot.pixels, shot.valid, table, match.transform, match.light)
-    return Sources(board.setting.program, _scene(board), views)
+def _locked_sources(board: Board) -> Sources:
+    with _alone:
+        return sources_of(board)
 
 
 def _ground(board: Board, chunks: int) -> _Ground:
@@ -133,7 +128,7 @@ def _ground(board: Board, chunks: int) -> _Ground:
     least = max(node.halo for node in board.setting.program.nodes.values())
     grid = (_split(scene.shape[0], chunks, least), _split(scene.shape[1], chunks, least))
     mark = tokenize(board.key, dict(board.matches), grid)
-    return _Ground(board, scene, grid, mark, delayed(_sources)(board, dask_key_name=f"sources-{mark}"))
+    return _Ground(board, scene, grid, mark, delayed(_locked_sources)(board, dask_key_name=f"sources-{mark}"))
 
 
 def _split(length: int, size: int, least: int) -> tuple[int, ...]:
@@ -174,16 +169,17 @@ def _plane(ground: _Ground, node: Node, planes: Planes) -> da.Array:
     board, scene, grid, mark, sources = ground
     if node.kind == Kind.WHITE:
         return da.from_array(scene.white, name=f"{node.key}-{mark}")
-    code = photo.read_header(board.shots[node.key.phase].path).dtype if node.kind == Kind.RAW else "float32"
-    dtype = np.dtype("bool" if node.kind == Kind.MASK else code)
-    depths = ((scene.code.shape[2],),) if node.kind in (Kind.COLOUR, Kind.RAW) else ()
+    code = photo.read_header(board.shots[node.key.phase].path).dtype if node.kind == Kind.RAW else ""
+    dtype = np.dtype(code or {Kind.MASK: "bool", Kind.LIGHT: "uint16"}.get(node.kind, "float32"))
+    depths = ((scene.code.shape[2],),) if node.kind in (Kind.COLOUR, Kind.RAW, Kind.LIGHT) else ()
     reads = _flat(planes, node.reads)
     given = {"node": node, "grid": grid, "white": scene.white, "reads": reads}
     given |= {"name": f"{node.key}-{mark}", "dtype": dtype, "meta": np.empty((0,) * (len(depths) + 2), dtype)}
     if node.step is None:
         given["sources"] = sources
     elif node.step.definition.fit:
-        given["fitted"] = delayed(node.step.decide)(_tally(ground, planes, node.reads, node), scene.shape)
+        tally, key = _tally(ground, planes, node.reads, node), f"decide-{node.key}-{mark}"
+        given["fitted"] = delayed(node.step.decide)(tally, scene.shape, dask_key_name=key)
     if not reads:
         return da.map_blocks(_make, chunks=depths + grid, **given)
     arrays = [planes[key] for key in reads]
@@ -242,7 +238,7 @@ def _tally(ground: _Ground, planes: Planes, keys: Sequence[Key], node: Node | No
         *arrays,
         chunks=tuple((1,) * len(sizes) for sizes in ground.grid),
         drop_axis=0 if any(a.ndim > 2 for a in arrays) else None,
-        name=f"{node.key if node else ''}tally-{ground.mark}",
+        name=f"tally-{node.key if node else 'measures'}-{ground.mark}",
         node=node,
         grid=ground.grid,
         reads=reads,
@@ -250,7 +246,8 @@ def _tally(ground: _Ground, planes: Planes, keys: Sequence[Key], node: Node | No
         **_TALLY,
     )
     merged = da.reduction(parts, _merged, _merged, combine=_merged, keepdims=True, split_every=4, **_TALLY)
-    return delayed(merged)[0, 0]
+    # not delayed(merged), which would compute all planes of its own once more
+    return merged.to_delayed(optimize_graph=False)[0, 0][0, 0]
 
 
 def _part(

@@ -87,9 +87,9 @@ planes:
   thick: {step: erode, of: filled, radius: 1 px, shape: square}
   around: {step: dilate, of: thick, radius: 4 px}
   bare: {step: not, of: around}
-  light: {step: threshold, of: bright, level: 0.2}
+  lit: {step: threshold, of: bright, level: 0.2}
   visible: {step: contrast}
-  either: {step: or, of: [thick, light]}
+  either: {step: or, of: [thick, lit]}
   seen: {step: and, of: [outline, visible]}
   chosen: {step: and, of: [either, bare, observable]}
 exclude: [glare]

@@ -35,7 +35,7 @@ planes:
   glare: {step: glare, of: raw, above: 0.8, grow: 3 px, metal_above: 0.05}
   visible: {step: contrast, at_least: 0.8}
   brightness: {step: luma, of: raw}
-  light: {step: luma, of: image}
+  lit: {step: luma, of: image}
   blue: {step: channel, of: image, name: blue}
   pale: {step: whiteness, of: raw}
   lightness: {step: lab, of: raw, which: L}
@@ -221,8 +221,8 @@ DEFINITIONS = {
 }
 """Steps that dask-image does not have, in float64."""
 
-CLOSE = {"lab": 1e-3, "unmix": 1e-5}
-"""Largest difference of a smooth plane; 2e-6 for other steps. L*a*b* spans 100 and more."""
+CLOSE = {"lab": 1e-3, "gaussian": 1e-4, "background": 1e-4, "unmix": 1e-5}
+"""Largest difference of a smooth plane, 1e-6 for other steps: L*a*b* spans 100, and is smoothed here too."""
 
 
 def compared(board, planes, oracles, chunks):
@@ -245,13 +245,13 @@ def test_dask_image_agrees_with_every_kernel_that_it_has(board, planes, chunks):
     worst, unequal = compared(board, planes, lazy.ORACLES, chunks)
     assert unequal == []
     assert worst.keys() == {"gaussian", "background"}
-    assert max(worst.values()) < 2e-6 * 40, worst
+    assert {k: v for k, v in worst.items() if v >= CLOSE[k]} == {}
 
 
 def test_definitions_agree_with_the_other_kernels(board, planes):
     worst, unequal = compared(board, planes, DEFINITIONS, CHUNKS[1])
     assert unequal == []
-    assert {k: v for k, v in worst.items() if v >= CLOSE.get(k, 2e-6)} == {}
+    assert {k: v for k, v in worst.items() if v >= CLOSE.get(k, 1e-6)} == {}
     assert STEPS.keys() >= DEFINITIONS.keys() | lazy.ORACLES.keys()
 
 
@@ -306,7 +306,7 @@ def test_graphs_of_one_board_share_their_tasks(board):
 
 
 def test_chunks_are_never_smaller_than_a_halo():
-    assert lazy._split(600, 113, 12) == (113, 113, 113, 113, 148)
+    assert lazy._split(600, 113, 36) == (113, 113, 113, 113, 148)
     assert lazy._split(600, 5, 250) == (250, 350)
     assert lazy._split(9, 113, 12) == (9,)
     assert lazy._split(600, 200, 12) == (200, 200, 200)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import small
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import EVERY_STEP, FITTED, FLUX, SmallLot
 
@@ -67,6 +67,7 @@ def test_twelve_megapixels_fit_a_small_worker() -> None:
     assert plan().peak_bytes < 700e6
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([64, 512, 1024]))
 def test_the_memory_of_a_tile_does_not_exceed_that_of_the_frame(height: int, width: int, tile: int) -> None:
     program = small.program(EVERY_STEP)

@@ -41,7 +41,7 @@ class _Lines:
             say(f"dashboard: {now.dashboard}")
         if not now.board:
             if now.done:
-                say(f"{now.done} of {plural(now.total, 'board')} known already")
+                say(f"{now.done} of {plural(now.total, 'board')} settled before measuring")
             return
         clock = time.monotonic()
         if now.outcome == "refused" or clock - self.last >= SECONDS or now.done == now.total:
@@ -72,7 +72,7 @@ class _Bar:
             console=console,
             transient=True,
         )
-        self.task = self.bar.add_task("starting workers", total=None, refused="")
+        self.task = self.bar.add_task("preparing", total=None, refused="")
         if at_once:
             self.bar.start()
 
@@ -82,7 +82,7 @@ class _Bar:
             self.linked = True
             self.bar.console.print(f"dashboard: {now.dashboard}", markup=False, soft_wrap=True)
         gone = f", {now.refused} refused" if now.refused else ""
-        what = now.board or "measuring"
+        what = f"{now.board} {now.outcome}" if now.board else "measuring"
         self.bar.update(self.task, total=now.total, completed=now.done, description=what, refused=gone)
 
     def stop(self) -> None:

@@ -120,8 +120,7 @@ class Light:
         wide = left + (right - left) * columns[1]
         climb = wide[1:] - wide[:-1]
         found = np.empty(box.shape, np.float32)
-        # One row of nodes after the other: a band of 16 rows stays in cache.
-        for number in range(len(climb)):
+        for number in range(len(climb)):  # a band of 16 rows stays in cache
             here = slice(*np.searchsorted(rows[2], [number, number + 1]))
             np.multiply(climb[number], rows[1][here, None], out=found[here])
             found[here] += wide[number]
@@ -264,9 +263,8 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
     channels = base.shape[1]
 
     solved = np.zeros(channels + 6)
-    calm = np.minimum(contrast, 40.0).mean(1)
-    calm_ones = calm <= np.quantile(calm, 0.6)
-    solved[:channels] = [_mode(ratio[calm_ones, c]) for c in range(channels)]
+    depth = np.minimum(contrast, 40.0).mean(1)
+    solved[:channels] = [_mode(v) for v in ratio[depth <= np.quantile(depth, 0.6)].T]
     film = _first_film(ratio - solved[:channels], contrast, window, count, signed=signed)
     clean, weight, rest = np.zeros(0), ratio, ratio
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
@@ -398,6 +396,5 @@ def _mode(values: F64) -> float:
     """The most frequent value, from a smoothed histogram: residue only pushes upwards, so not the median."""
     low, high = np.quantile(values, [0.01, 0.99])
     edges = np.arange(low - 0.1, high + 0.12, 0.01)
-    counts = np.histogram(values, edges)[0].astype(np.float64)
-    smooth = np.convolve(counts, np.hanning(9), mode="same")
+    smooth = np.convolve(np.histogram(values, edges)[0].astype(np.float64), np.hanning(9), mode="same")
     return float(edges[int(smooth.argmax())] + 0.005)

@@ -46,7 +46,7 @@ class Registration:
     matches
         Feature matches tried.
     windows
-        Full-resolution windows that the refinement used; 0 when it was not kept.
+        Full-resolution windows that the refinement used; 0 when the coarse homography was as good.
     correlation
         Median over the windows of the zero-mean normalised correlation of frame and
         warped shot, both high-passed; -1..1.

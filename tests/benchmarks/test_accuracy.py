@@ -117,7 +117,11 @@ def test_the_table_lists_every_level_and_what_has_no_number():
 def test_photographed_pairs_are_measured_better_than_by_hand(tmp_path):
     pairs = read_pairs(SHARED, ["easy_02_crab1", "worse_medium_crab2"])
     rows = accuracy.measure(pairs, tmp_path, workers=0)
-    error = {(row["kind"], row["estimator"]): abs(row["estimate_pct"] - row["truth_pct"]) for row in rows}
+    error = {
+        (row["kind"], row["estimator"]): abs(row["estimate_pct"] - row["truth_pct"])
+        for row in rows
+        if row["estimator"] != "pair"  # which may rightly give no number
+    }
     for kind in ("reduce", "worse"):
         assert error[kind, "golden"] < 4
         assert error[kind, "golden"] < min(error[kind, name] for name in NAIVE)

@@ -55,7 +55,9 @@ def test_mistakes_of_all_files_of_a_run_are_shown_together(residue, copied):
 
 
 def test_a_mistake_that_only_follows_from_another_is_not_shown(residue, tmp_path):
-    text = "schema: 1\nworkflow: w\nplanes:\n  opacity: {stap: unmix}\nmeasures:\n  load: {measure: load, of: opacity}\n"
+    text = (
+        "schema: 1\nworkflow: w\nplanes:\n  opacity: {stap: unmix}\nmeasures:\n  load: {measure: load, of: opacity}\n"
+    )
     (tmp_path / "bad.yaml").write_text(text)
     shown = residue("check", "bad.yaml").stdout
     assert "bad.yaml:4" in shown

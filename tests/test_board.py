@@ -1,0 +1,264 @@
+"""One board: what it opens, how it matches, and the law that nothing changed reads nothing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import small
+from small import FITTED, FLUX, SmallLot
+
+from residue_batch import board as boards
+from residue_batch import store
+from residue_batch.board import Board, PhotoFile, board_key, plan_board
+from residue_batch.errors import Refusal
+from residue_batch.outcome import Record
+from residue_batch.program import PHASES
+from residue_batch.run.inline import identify, run_inline
+
+
+def measured(lot: SmallLot, before: Path, after: Path, text: str = FLUX, board_type: Path | None = None, **given: Any) -> Record:
+    setting = replace(small.setting(board_type or lot.board_type, text), **given)
+    board = identify(small.board(setting, before, after))[0]
+    record = run_inline(plan_board(board), board).record
+    assert record is not None
+    return record
+
+
+def reason(lot: SmallLot, before: Path, after: Path) -> str:
+    with pytest.raises(Refusal) as caught:
+        measured(lot, before, after)
+    assert caught.value.message
+    return caught.value.reason
+
+
+@pytest.fixture
+def twin(lot: SmallLot, tmp_path: Path) -> Path:
+    """The pixels of the first before-shot in a file of other bytes."""
+    return small.write_image(tmp_path / "twin.tif", small.read_image(lot.shot(0, "before")))
+
+
+# laws ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", ["golden", "pair"])
+@pytest.mark.parametrize("text", [FLUX, FITTED], ids=["flux", "fitted"])
+def test_the_same_pixels_have_a_reduction_of_nothing(lot: SmallLot, twin: Path, tmp_path: Path, reference: str, text: str) -> None:
+    kind = small.write_type(tmp_path / "t.yaml", lot.truth, reference, golden=str(lot.folder / lot.truth.golden))
+    values = measured(lot, lot.shot(0, "before"), twin, text, kind)["values"]
+    assert values["load"][0] == values["load"][1]
+    if reference == "golden":
+        assert values["load_reduction_pct"] == [0.0, 0.0]
+    for name, value in values.items():
+        if name.endswith("_reduction_pct"):
+            assert set(np.ravel(np.array(value, float))) <= {0.0} or reference == "pair" or np.isnan(np.ravel(np.array(value, float))).any()
+
+
+def test_another_compression_of_the_same_pixels_changes_no_number(lot: SmallLot, tmp_path: Path) -> None:
+    before, after = lot.shot(0, "before"), lot.shot(0, "after")
+    packed = small.write_image(tmp_path / "packed.png", small.read_image(after), cv2.IMWRITE_PNG_COMPRESSION, 9)
+    assert packed.read_bytes() != after.read_bytes()
+    one, other = measured(lot, before, after), measured(lot, before, packed)
+    assert one["key"] != other["key"]
+    assert {**one, "key": "", "shots": ""} == {**other, "key": "", "shots": ""}
+
+
+def test_a_golden_shot_reads_as_clean(lot: SmallLot, tmp_path: Path) -> None:
+    image = small.read_image(lot.folder / lot.truth.golden)
+    shots = [small.write_image(tmp_path / name, image) for name in ("before.tif", "after.png")]
+    record = measured(lot, *shots)
+    assert record["status"][0] == "before_below_lod"
+    assert abs(record["values"]["load"][0][0]) < 1e-3
+    assert record["values"]["load_reduction_pct"] == [None, None]
+
+
+def test_before_and_after_exchanged_is_an_increase(lot: SmallLot) -> None:
+    forth = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"))
+    back = measured(lot, lot.shot(0, "after"), lot.shot(0, "before"))
+    assert back["status"][0] == "increase"
+    # each shot is matched by itself, so its load does not depend on what it is compared with
+    assert back["values"]["load"][0][0] == pytest.approx(forth["values"]["load"][1][0], rel=0.02)
+
+
+# refusals --------------------------------------------------------------------------------
+
+
+def test_the_same_file_twice_is_refused(lot: SmallLot) -> None:
+    assert reason(lot, lot.shot(0, "before"), lot.shot(0, "before")) == "same_photo"
+
+
+def test_a_copy_of_the_same_file_is_refused(lot: SmallLot, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(lot.shot(0, "before").read_bytes())
+    assert reason(lot, lot.shot(0, "before"), copy) == "same_photo"
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def upside_down(image: np.ndarray) -> np.ndarray:
+    return cv2.rotate(image, cv2.ROTATE_180)
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+
+
+def noise(image: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, image.shape, np.uint8)
+
+
+def even(image: np.ndarray) -> np.ndarray:
+    return np.full_like(image, 90)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (grey, {"colour"}),
+        (upside_down, {"rotated"}),
+        (halved, {"scale", "registration"}),
+        (noise, {"registration"}),
+        (even, {"registration"}),
+        (np.fliplr, {"registration"}),
+    ],
+)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_wrong_shot_is_refused_by_its_name(lot: SmallLot, tmp_path: Path, change: Any, expected: set[str], phase: str) -> None:
+    shots = {p: lot.shot(0, p) for p in PHASES}
+    image = np.ascontiguousarray(change(small.read_image(shots[phase])))
+    shots[phase] = small.write_image(tmp_path / "changed.png", image)
+    assert reason(lot, shots["before"], shots["after"]) in expected
+
+
+def test_both_grey_on_a_colour_frame_is_refused(lot: SmallLot, tmp_path: Path) -> None:
+    shots = [small.write_image(tmp_path / f"{p}.png", grey(small.read_image(lot.shot(0, p)))) for p in PHASES]
+    assert reason(lot, *shots) == "colour"
+
+
+def fifo(path: Path, good: bytes) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path, good: bytes) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (None, "unreadable"),
+        (fifo, "unreadable"),
+        (folder, "unreadable"),
+        (lambda path, good: path.write_bytes(b""), "unreadable"),
+        (lambda path, good: path.write_bytes(good[: len(good) // 2]), "unreadable"),
+        (lambda path, good: path.write_bytes(good[:-20]), "unreadable"),
+        (lambda path, good: path.write_bytes(b"hello"), "not_a_photograph"),
+        (lambda path, good: path.write_bytes(b"\0" * 5000), "unreadable"),
+        (lambda path, good: path.write_bytes(good[:2000] + bytes(200) + good[2200:]), "unreadable"),
+        (lambda path, good: path.symlink_to(path), "unreadable"),
+    ],
+)
+def test_a_file_that_is_no_photograph_is_refused(lot: SmallLot, tmp_path: Path, make: Any, expected: str) -> None:
+    path = tmp_path / "after.png"
+    if make is not None:
+        make(path, lot.shot(0, "after").read_bytes())
+    assert reason(lot, lot.shot(0, "before"), path) == expected
+
+
+def test_sixteen_bits_of_unknown_tone_are_refused(lot: SmallLot, tmp_path: Path) -> None:
+    image = small.read_image(lot.shot(0, "after")).astype(np.uint16) * 257
+    assert reason(lot, lot.shot(0, "before"), small.write_image(tmp_path / "deep.png", image)) == "needs_tone"
+
+
+# sizes -----------------------------------------------------------------------------------
+
+
+def test_shots_of_other_sizes_than_the_frame_are_measured(lot: SmallLot, tmp_path: Path) -> None:
+    expected = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"))
+    image = small.read_image(lot.shot(0, "after"))
+    wide = cv2.copyMakeBorder(image, 11, 40, 30, 7, cv2.BORDER_CONSTANT, value=(30, 30, 30))
+    found = measured(lot, lot.shot(0, "before"), small.write_image(tmp_path / "wide.png", wide))
+    assert found["shots"]["after"]["shape"] == [small.SHAPE[0] + 51, small.SHAPE[1] + 37, 3]
+    assert found["values"]["load_reduction_pct"][0] == pytest.approx(expected["values"]["load_reduction_pct"][0], abs=1.5)
+
+
+# keys ------------------------------------------------------------------------------------
+
+
+def test_the_key_changes_with_everything_that_changes_the_record(lot: SmallLot, tmp_path: Path) -> None:
+    setting = small.setting(lot.board_type)
+    sha = {"before": "b", "after": "a"}
+    gated = small.write_type(tmp_path / "t.yaml", lot.truth, extra="gates: {min_inliers: 31}", golden=str(lot.folder / lot.truth.golden))
+    keys = [
+        board_key("B", "L", setting, sha),
+        board_key("C", "L", setting, sha),
+        board_key("B", "M", setting, sha),
+        board_key("B", "L", setting, {"before": "a", "after": "b"}),
+        board_key("B", "L", small.setting(lot.board_type, FITTED), sha),
+        board_key("B", "L", small.setting(gated), sha),
+        board_key("B", "L", replace(setting, frame=PhotoFile("x", "other")), sha),
+        board_key("B", "L", replace(setting, golden=PhotoFile("x", "other")), sha),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_key_does_not_change_with_where_things_are_or_how_they_are_cut(lot: SmallLot) -> None:
+    setting = small.setting(lot.board_type)
+    sha = {"before": "b", "after": "a"}
+    assert setting.frame is not None
+    moved = replace(setting, frame=PhotoFile("elsewhere.png", setting.frame.sha256), tile=64, folder="x", thumb=10)
+    assert board_key("B", "L", moved, sha) == board_key("B", "L", setting, sha)
+    assert board_key("B", "L", setting, dict(reversed(sha.items()))) == board_key("B", "L", setting, sha)
+
+
+def test_a_board_is_small_and_travels(lot: SmallLot) -> None:
+    board = identify(small.board(small.setting(lot.board_type, FITTED), lot.shot(0, "before"), lot.shot(0, "after")))[0]
+    done = run_inline(plan_board(board), board)
+    data = pickle.dumps(done)
+    assert len(data) < 100_000
+    again: Board = pickle.loads(data)
+    assert again.key == done.key
+    assert again.fits == done.fits
+    assert again.matches == done.matches
+
+
+# what it leaves ----------------------------------------------------------------------------
+
+
+def test_kept_planes_and_pictures_are_written_once_each(lot: SmallLot, tmp_path: Path) -> None:
+    text = FITTED + "keep: [spots, opacity]\n"
+    first = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), text, folder=str(tmp_path), tile=192)
+    key = first["key"]
+    assert {p.name for p in tmp_path.iterdir()} == {f"{key}.zarr", f"{key}.webp"}
+    assert store.is_complete(tmp_path / f"{key}.zarr")
+    assert store.verify(tmp_path / f"{key}.zarr") == []
+    spots = store.read_plane(tmp_path / f"{key}.zarr", "spots.before")
+    assert spots.shape == small.SHAPE
+    picture = cv2.imread(str(tmp_path / f"{key}.webp"))
+    assert picture is not None
+    assert picture.shape[1] == 3 * small.SHAPE[1]
+    again = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), text, folder=str(tmp_path), tile=192)
+    assert again == first, "it may be written again, over what a killed run has left"
+    assert store.verify(tmp_path / f"{key}.zarr") == []
+
+
+def test_without_a_folder_nothing_is_written(lot: SmallLot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), FITTED + "keep: [spots]\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_keeps_few_photographs_and_one_scene(lot: SmallLot) -> None:
+    measured(lot, lot.shot(0, "before"), lot.shot(0, "after"))
+    assert boards._photos.size == 2
+    assert boards._scenes.size == 1
+    boards.forget_photographs()
+    assert not boards._photos._values

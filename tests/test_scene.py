@@ -1,0 +1,126 @@
+"""A board frame made ready: regions as bits, the clean colour as shots are blurred."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import small
+from small import SmallLot
+
+from residue_batch import photo
+from residue_batch.config import load_board_type
+from residue_batch.errors import Refusal
+from residue_batch.geometry import Box, tiles
+from residue_batch.matching.resample import FULL_SCALE
+from residue_batch.scene import IGNORED, Scene, scene_of_shot, scene_of_type
+
+
+def golden(lot: SmallLot) -> photo.Photo:
+    return photo.read(lot.folder / lot.truth.golden)
+
+
+@pytest.fixture(scope="module")
+def scene(lot: SmallLot) -> Scene:
+    made, found = scene_of_type(load_board_type(str(lot.board_type)), golden(lot), None, 1.5)
+    assert found is None
+    return made
+
+
+def test_regions_are_bits_of_one_mask(scene: Scene, lot: SmallLot) -> None:
+    assert scene.regions == ("whole", "lower")
+    bits = scene.bits(Box.whole(scene.shape))
+    inside = np.zeros(scene.shape, np.uint8)
+    cv2.fillPoly(inside, [np.array(lot.truth.outline)], 1)
+    assert (bits & 1).sum() == pytest.approx(inside.sum(), rel=0.01)
+    x, y, width, height = lot.truth.label
+    assert (bits[y : y + height, x : x + width] & IGNORED).all()
+    lower = bits >> 1 & 1 == 1
+    assert not lower[: scene.shape[0] // 2].any()
+    assert not (lower & (bits & 1 == 0)).any(), "a region ends at the outline"
+
+
+def test_a_box_of_the_scene_is_a_cut_of_the_whole(scene: Scene) -> None:
+    whole_bits, whole_clean = scene.bits(Box.whole(scene.shape)), scene.reference(Box.whole(scene.shape))
+    for tile in tiles(scene.shape, 100):
+        rows, columns = tile.within(Box.whole(scene.shape))
+        assert np.array_equal(scene.bits(tile), whole_bits[rows, columns])
+        assert np.array_equal(scene.reference(tile), whole_clean[:, rows, columns])
+
+
+def test_shots_are_matched_on_the_board_without_what_is_ignored(scene: Scene) -> None:
+    bits = scene.bits(Box.whole(scene.shape))
+    assert np.array_equal(scene.matchable, (bits & 1 != 0) & (bits & IGNORED == 0))
+    assert scene.matchable.any()
+
+
+def test_the_reference_is_linear_light_of_full_scale_one(scene: Scene) -> None:
+    clean = scene.reference(Box.whole(scene.shape))
+    assert clean.dtype == np.float32
+    assert clean.shape == (3, *scene.shape)
+    assert 0 <= clean.min() < clean.max() <= 1
+    assert scene.white.shape == (3,)
+    assert (scene.white > np.median(clean, axis=(1, 2))).all()
+    assert not scene.white_assumed
+    assert FULL_SCALE == 65535
+
+
+def test_without_a_patch_white_is_assumed(lot: SmallLot, tmp_path: Path) -> None:
+    path = small.write_type(tmp_path / "t.yaml", lot.truth, golden=str(lot.folder / lot.truth.golden))
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("white:")))
+    made, _ = scene_of_type(load_board_type(str(path)), golden(lot), None, 1.5)
+    assert made.white_assumed
+    assert made.patch is None
+
+
+def test_a_pair_has_no_clean_colour(lot: SmallLot, tmp_path: Path) -> None:
+    path = small.write_type(tmp_path / "t.yaml", lot.truth, "pair", golden=str(lot.folder / lot.truth.golden))
+    made, _ = scene_of_type(load_board_type(str(path)), golden(lot), None, 1.5)
+    assert made.clean is None
+    assert made.clean_code is None
+
+
+def test_a_golden_shot_beside_the_frame_is_brought_into_it(lot: SmallLot) -> None:
+    board_type = load_board_type(str(lot.board_type))
+    frame = photo.read(lot.shot(0, "before"))
+    made, found = scene_of_type(board_type, frame, golden(lot), 1.5)
+    assert found is not None
+    assert found.displacement_px > 0.5
+    assert made.code is frame.pixels
+    assert made.clean_code is not None
+    same, _ = scene_of_type(board_type, golden(lot), golden(lot), 1.5)
+    assert same.clean_code is same.code, "the golden shot is the frame: nothing is moved"
+
+
+def test_grey_and_colour_do_not_mix(lot: SmallLot, tmp_path: Path) -> None:
+    grey = small.write_image(tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.shot(0, "after")), cv2.COLOR_BGR2GRAY))
+    with pytest.raises(Refusal) as caught:
+        scene_of_type(load_board_type(str(lot.board_type)), golden(lot), photo.read(grey), 1.5)
+    assert caught.value.reason == "colour"
+
+
+def test_a_golden_shot_that_cuts_the_board_off_is_refused(lot: SmallLot, tmp_path: Path) -> None:
+    image = small.read_image(lot.folder / lot.truth.golden)
+    cut = photo.read(small.write_image(tmp_path / "cut.png", image[:, : image.shape[1] * 3 // 4]))
+    with pytest.raises(Refusal) as caught:
+        scene_of_type(load_board_type(str(lot.board_type)), golden(lot), cut, 1.5)
+    assert caught.value.reason in {"reference", "registration"}
+
+
+def test_a_grey_scene_has_one_channel(lot: SmallLot, tmp_path: Path) -> None:
+    path = small.write_image(tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.folder / lot.truth.golden), cv2.COLOR_BGR2GRAY))
+    made, _ = scene_of_type(load_board_type(str(lot.board_type)), photo.read(path), None, 1.5)
+    assert made.reference(Box(0, 0, 5, 7)).shape == (1, 5, 7)
+    assert made.white.shape == (1,)
+
+
+def test_the_frame_may_be_the_before_shot_itself(lot: SmallLot, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "schema: 1\nboard_type: any\nreference: pair\nunits: fraction\noutline: {box: [0.1, 0.1, 0.8, 0.8]}\n"
+    )
+    made = scene_of_shot(load_board_type(str(path)), photo.read(lot.shot(0, "before")), 1.5)
+    assert made.shape == small.SHAPE
+    assert np.count_nonzero(made.matchable) == pytest.approx(0.64 * small.SHAPE[0] * small.SHAPE[1], rel=0.02)
