@@ -170,7 +170,7 @@ def _plan(
             "lot": found.lot,
             "workflow": found.workflow,
             "folder": found.folder,
-            "boards": f"{found.boards}: {todo} to measure, {found.done} done already, {found.refused} that cannot be measured",
+            "boards": f"{found.boards}: {todo} to measure, {found.done} done, {found.refused} cannot be measured",
             "input": f"{size(found.input_bytes)}, {found.input_pixels / 1e6:.0f} MP",
             "tiles": f"{found.tiles}, in {plural(found.passes, 'pass')}".replace("passs", "passes"),
             "tasks": found.tasks,

@@ -17,6 +17,17 @@ from residue_batch.run import cluster as rooms
 from residue_batch.run.cluster import installed_version, open_cluster, worker_memory
 
 
+# without the threads Dask starts a worker all the same
+NOBODY = {
+    "n_workers": 0,
+    "threads_per_worker": 1,
+    "processes": False,
+    "protocol": "tcp",
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+}
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "CONNECT_SECONDS", 1)
@@ -70,7 +81,7 @@ def test_a_scheduler_file_that_says_nothing_is_an_error_in_time(tmp_path: Path, 
 @pytest.mark.usefixtures("impatient")
 def test_a_scheduler_without_workers_is_an_error_in_time() -> None:
     with (
-        LocalCluster(0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        LocalCluster(**NOBODY) as empty,
         pytest.raises(ClusterError, match="no worker after"),
         open_cluster(Cluster(kind="address", address=empty.scheduler_address)),
     ):

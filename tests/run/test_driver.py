@@ -257,7 +257,7 @@ def test_a_run_finishes_when_a_worker_is_killed(lone: Client, board: Board, exec
         assert one.record["values"] == expected["values"]
 
 
-def test_a_board_that_kills_every_worker_is_a_failure_of_its_own(lone: Client, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_kills_every_worker_is_a_failure_of_its_own(lone: Client, board: Board) -> None:
     lone.cluster.scheduler.allowed_failures = 0  # type: ignore[union-attr]
     killer = kill_while(lone, "measure_boards")
     done = list(drive(lone, named(board, 1), "inline"))
@@ -268,12 +268,18 @@ def test_a_board_that_kills_every_worker_is_a_failure_of_its_own(lone: Client, b
 
 @pytest.mark.parametrize("executor", ["inline", "graph"])
 def test_a_cluster_on_which_nothing_moves_is_given_up(
-    client: Client, board: Board, executor: str, monkeypatch: pytest.MonkeyPatch
+    board: Board, executor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rooms, "STALL_SECONDS", 0.5)
-    with LocalCluster(0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
-        with Client(empty) as idle, pytest.raises(ClusterError, match="nothing was finished"):
-            list(drive(idle, [(board, NEW)], executor))
+    # without the threads Dask starts a worker all the same
+    with (
+        LocalCluster(
+            0, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as empty,
+        Client(empty) as idle,
+        pytest.raises(ClusterError, match="nothing was finished"),
+    ):
+        list(drive(idle, [(board, NEW)], executor))
 
 
 def test_measure_boards_takes_several(board: Board) -> None:

@@ -24,7 +24,7 @@ from residue_batch import api
 
 if __name__ == "__main__":
     lot, workflow, out, workers = sys.argv[1:]
-    dataset = api.run(lot, workflow, out=out, workers=int(workers), tile=192)
+    dataset = api.run(lot, workflow, out=out, workers=int(workers), tile=192, executor="inline")
     print(dataset.attrs["exit_code"])
 """
 BOARDS = 5
@@ -107,13 +107,13 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_killed_run_goes_on_where_it_was(lot: SmallLot, undisturbed: Path, tmp_path: Path, workers: int) -> None:
     out = tmp_path / "runs"
     with start(lot, out, workers) as command:
-        until(lambda: (folder := folder_of(out)) and len(kept(folder)) >= 2)
+        until(lambda: (folder := folder_of(out)) and len(kept(folder)) >= 1)
         below = family(command.pid)
         os.kill(command.pid, signal.SIGKILL)
     folder = folder_of(out)
     assert folder is not None
     finished = kept(folder)
-    assert 2 <= len(finished) < BOARDS, "killed in its middle"
+    assert 1 <= len(finished) < BOARDS, "killed in its middle"
     assert not (folder / "boards.csv").exists()
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
     until(lambda: not any(alive(pid) for pid in below), 60)
