@@ -350,7 +350,7 @@ def try_pair(
 
 def _write_planes(folder: Path, board: Board) -> None:
     """Every plane of the last pass as a PNG in the board frame."""
-    shape = scene_of(board.setting, board.shots[BEFORE])[0].shape
+    shape = scene_of(board.setting, board.shots[BEFORE]).shape
     planes = every_plane(board, board.setting.program.passes[-1], Box.whole(shape))
     for key, plane in planes.items():
         if plane.ndim > 1:

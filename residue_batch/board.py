@@ -20,15 +20,16 @@ from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
-from residue_batch.matching.light import Light, fit_light, sample_light
+from residue_batch.matching.light import Light, fit_change, fit_light
 from residue_batch.matching.registration import Registration, register
-from residue_batch.matching.resample import Tone, code_table, linear_table, to_linear
+from residue_batch.matching.resample import Tone, code_table, linear_table
+from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude, gate_match
 from residue_batch.picture import write_picture
 from residue_batch.plan import Plan, make_plan
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import Scene, in_frame, scene_of_shot, scene_of_type
+from residue_batch.scene import Scene, scene_of_pair, scene_of_type
 from residue_batch.tally import Tally, merge
 from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
 
@@ -106,7 +107,7 @@ def board_key(name: str, lot: str, setting: Setting, sha256: Mapping[str, str]) 
 # what a process keeps ------------------------------------------------------------
 
 _photos: Recent[photo.Photo] = Recent(2)
-_scenes: Recent[tuple[Scene, Registration | None]] = Recent(1)
+_scenes: Recent[Scene] = Recent(1)
 
 
 def forget_photographs() -> None:
@@ -124,26 +125,25 @@ def _shot(board: Board, phase: str) -> photo.Photo:
     return _photos.get((file.path, file.sha256), lambda: read_photo(board.setting.board_type, file))
 
 
-def scene_of(setting: Setting, before: PhotoFile | None) -> tuple[Scene, Registration | None]:
-    """The scene of a setting, or of a before-shot where the board type has no frame."""
+def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
+    """The scene of a setting; without a clean reference, of this board's before-shot."""
+    board_type, blur = setting.board_type, setting.program.blur
+    own = before if board_type.reference == "pair" else None
 
-    def prepare() -> tuple[Scene, Registration | None]:
-        board_type, blur = setting.board_type, setting.program.blur
-        if setting.frame is None:
-            assert before is not None
-            shot = _photos.get((before.path, before.sha256), lambda: read_photo(board_type, before))
-            return scene_of_shot(board_type, shot, blur), None
-        frame = read_photo(board_type, setting.frame)
+    def prepare() -> Scene:
+        frame = read_photo(board_type, setting.frame) if setting.frame else None
+        if own is not None:
+            shot = _photos.get((own.path, own.sha256), lambda: read_photo(board_type, own))
+            return scene_of_pair(board_type, frame, shot, blur)
+        assert frame is not None
         golden = read_photo(board_type, setting.golden) if setting.golden else None
         return scene_of_type(board_type, frame, golden, blur)
 
-    own = None if setting.frame else before
-    key = (setting.board_type, setting.frame, setting.golden, setting.program.blur, own)
-    return _scenes.get(key, prepare)
+    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own), prepare)
 
 
 def _scene(board: Board) -> Scene:
-    return scene_of(board.setting, board.shots[BEFORE])[0]
+    return scene_of(board.setting, board.shots[BEFORE])
 
 
 # open ----------------------------------------------------------------------------
@@ -175,12 +175,17 @@ def match_shot(board: Board, phase: str) -> dict[str, Match]:
     """Register one shot to the frame and find its light."""
     scene = _scene(board)
     shot = _shot(board, phase)
-    if shot.pixels.shape[2] != scene.code.shape[2]:
+    if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
-    if phase == BEFORE and board.setting.frame is None:
-        return {phase: Match(None, same_light(scene.shape, scene.code.shape[2]))}
-    found = register(shot.pixels, scene.code, scene.matchable, seed=0)
-    return {phase: Match(found, _light(board, scene, phase, shot, found))}
+    change = board.setting.board_type.reference == "pair"
+    own_light = change and phase == BEFORE
+    if own_light:
+        return {phase: Match(scene.registration, same_light(scene.shape, scene.channels))}
+    found = register(shot.pixels, scene.target)
+    table = linear_table(shot.pixels.dtype, shot.tone)
+    samples = sample_light(shot.pixels, table, found.transform, scene.anchors, scene.shape)
+    light = (fit_change if change else fit_light)(samples, scene.white, white_assumed=scene.white_assumed)
+    return {phase: Match(found, light)}
 
 
 def same_light(shape: tuple[int, int], channels: int) -> Light:
@@ -197,25 +202,6 @@ def same_light(shape: tuple[int, int], channels: int) -> Light:
         film_confounded=False,
         shape=shape,
     )
-
-
-def _light(board: Board, scene: Scene, phase: str, shot: photo.Photo, found: Registration) -> Light:
-    reference = scene.clean_code
-    if reference is None:
-        if phase == BEFORE:
-            return same_light(scene.shape, scene.code.shape[2])
-        # without a clean reference the after shot is brought into the light of the before shot
-        reference = scene.code if board.setting.frame is None else _before_in_frame(board, scene)
-    table = linear_table(shot.pixels.dtype, shot.tone)
-    linear = to_linear(reference, scene.table)
-    samples = sample_light(shot.pixels, table, found.transform, linear, scene.matchable)
-    return fit_light(samples, scene.white, white_assumed=scene.white_assumed)
-
-
-def _before_in_frame(board: Board, scene: Scene) -> Array:
-    before = _shot(board, BEFORE)
-    found = register(before.pixels, scene.code, scene.matchable, seed=0)
-    return in_frame(before, found.transform, scene.shape)[0]
 
 
 def matched(board: Board, part: Mapping[str, Match]) -> Board:

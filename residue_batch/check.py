@@ -306,7 +306,8 @@ def _on_frame(board_type: BoardType) -> dict[str, Any]:
     )
     setting = setting_of(board_type, least)
     check_scene(setting)
-    scene, found = scene_of(setting, None)
+    scene = scene_of(setting, None)
+    found = scene.registration
     scale = board_type.pixel_size_um
     ignored = (scene.mask & IGNORED) > 0
     regions = {}

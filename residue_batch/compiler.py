@@ -15,7 +15,7 @@ from residue_batch.config import Workflow
 from residue_batch.errors import Problem, WorkflowError
 from residue_batch.matching.resample import blur_radius
 from residue_batch.measure import MEASURES, BoundMeasure
-from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Measured, Node, Pass, Program, variables_of
+from residue_batch.program import BUILTINS, NO_PHASE, PHASES, RESERVED, Key, Measured, Node, Pass, Program, variables_of
 from residue_batch.step import STEPS, Bound, Kind, ParameterError, Signature
 from residue_batch.units import Pixels, resolve
 
@@ -263,6 +263,7 @@ class _Compiler:
                 keep += [self.resolve(name, phase) for phase in (PHASES if self.per_phase(name) else (NO_PHASE,))]
         if not self.workflow.measures:
             self.problem((), "a workflow needs at least one measure under 'measures'")
+        self.check_names(measures)
         self.check_limits(measures)
         if self.problems:
             raise WorkflowError(tuple(dict.fromkeys(self.problems)))
@@ -324,6 +325,17 @@ class _Compiler:
         )
         bound = BoundMeasure(measure.signature.name, measure.version, parameters)
         return Measured(key, bound, inputs, spec.by == "region")
+
+    def check_names(self, measures: list[Measured]) -> None:
+        """Every number of a run has a name of its own."""
+        owner = dict.fromkeys(RESERVED, "every result")
+        owner |= {o.dim: f"the values along which {m.key!r} is given" for m in measures for o in m.outputs if o.dim}
+        for m in measures:
+            for name in variables_of([m]):
+                if name in owner:
+                    message = f"{m.key!r} gives a number {name!r}, which is a name of {owner[name]}"
+                    self.problem(("measures", m.key), message, "rename the measure", at="key")
+                owner.setdefault(name, f"the measure {m.key!r}")
 
     def check_limits(self, measures: list[Measured]) -> None:
         variables = set(variables_of(measures))

@@ -111,7 +111,7 @@ def match_pair(
 
 def _scene(board: Board) -> Scene:
     with _alone:
-        return scene_of(board.setting, board.shots[BEFORE])[0]
+        return scene_of(board.setting, board.shots[BEFORE])
 
 
 def _locked_sources(board: Board) -> Sources:
@@ -171,7 +171,7 @@ def _plane(ground: _Ground, node: Node, planes: Planes) -> da.Array:
         return da.from_array(scene.white, name=f"{node.key}-{mark}")
     code = photo.read_header(board.shots[node.key.phase].path).dtype if node.kind == Kind.RAW else ""
     dtype = np.dtype(code or {Kind.MASK: "bool", Kind.LIGHT: "uint16"}.get(node.kind, "float32"))
-    depths = ((scene.code.shape[2],),) if node.kind in (Kind.COLOUR, Kind.RAW, Kind.LIGHT) else ()
+    depths = ((scene.channels,),) if node.kind in (Kind.COLOUR, Kind.RAW, Kind.LIGHT) else ()
     reads = _flat(planes, node.reads)
     given = {"node": node, "grid": grid, "white": scene.white, "reads": reads}
     given |= {"name": f"{node.key}-{mark}", "dtype": dtype, "meta": np.empty((0,) * (len(depths) + 2), dtype)}
@@ -311,7 +311,7 @@ def lazy_dataset(board: Board, *, chunks: int = 512) -> xr.Dataset:
     """The planes of a matched board by name; a plane of one phase only is named as in YAML, ``opacity.before``."""
     ground = _ground(board, chunks)
     planes, scene, nodes = _planes(ground), ground.scene, board.setting.program.nodes
-    colours = ["red", "green", "blue"] if scene.code.shape[2] == 3 else ["grey"]
+    colours = ["red", "green", "blue"] if scene.channels == 3 else ["grey"]
     bits = da.from_array(scene.mask, chunks=ground.grid)
     regions = da.stack([bits >> np.uint32(i) & 1 != 0 for i in range(len(scene.regions))])
     found: dict[str, Any] = {"regions": (("region", "y", "x"), regions)}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from residue_batch.geometry import Box, tiles
-from residue_batch.program import PHASES, Node, Pass, Program
+from residue_batch.program import PHASES, Pass, Program
 from residue_batch.step import Kind
 
 BASE_BYTES = 230 << 20

@@ -24,6 +24,19 @@ PHASES = (BEFORE, AFTER)
 NO_PHASE = ""
 
 
+RESERVED = frozenset(
+    {
+        *("board", "phase", "region", "channel", "lot", "board_type"),
+        *("outcome", "reason", "message", "remedy", "status", "flags", "shot_sha256"),
+        *("observable_pct", "observable_px", "load_reduction_at_least_pct"),
+        *(f"light_{name}" for name in ("film", "gain", "residual", "share")),
+        *(f"registration_{name}" for name in ("correlation", "displacement_px", "inliers", "matches", "perspective")),
+        *(f"registration_{name}" for name in ("residual_px", "rotation_deg", "scale", "windows")),
+    }
+)
+"""Variables that every result has: no measure may take their names."""
+
+
 class Key(NamedTuple):
     """A plane of a phase; the phase is "" for planes without one."""
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from residue_batch.canonical import canonical
 from residue_batch.measure import Output
 from residue_batch.outcome import FLAGS, MEASURED, REFUSED, STATUSES, load_measure
-from residue_batch.program import PHASES, Measured, Program, variables_of
+from residue_batch.program import PHASES, RESERVED, Measured, Program, variables_of
 
 NOT_CLAIMED = (
     "Visible, apparent residue only, as process-control evidence: nothing is said about ionic cleanliness, about what "
@@ -55,10 +55,6 @@ _QUALITY = {
 }
 _BOARD, _SHOT, _REGION = ("board",), ("board", "phase"), ("board", "region")
 _TABLED = {"board", "phase", "region"}
-_RESERVED = {
-    "board", "phase", "region", "channel", "lot", "board_type", "outcome", "status", "flags", "observable_pct",
-    "observable_px", "shot_sha256", "light_gain", AT_LEAST, *_TEXTS, *_QUALITY,
-}  # fmt: skip
 # crc32c because a flipped bit inside a zstd frame reads as a plausible number
 _COMPRESSORS = [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}, {"name": "crc32c"}]
 # a text cell that begins with one of these is a formula to a spreadsheet
@@ -70,7 +66,7 @@ Floats = NDArray[np.float64]
 
 def reserved(program: Program) -> list[str]:
     """Variables of a program whose names the results need for themselves."""
-    return sorted(name for name in variables_of(program.measures) if name in _RESERVED)
+    return sorted(name for name in variables_of(program.measures) if name in RESERVED)
 
 
 def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -153,7 +149,7 @@ def _extra_dims(measures: Iterable[Measured]) -> dict[tuple[str, str], tuple[str
     found = {}
     for (key, dim), values in wanted.items():
         shared = all(other == values for (_, name), other in wanted.items() if name == dim)
-        found[key, dim] = (dim if shared and dim not in _RESERVED else f"{key}_{dim}", values)
+        found[key, dim] = (dim if shared and dim not in RESERVED else f"{key}_{dim}", values)
     return found
 
 

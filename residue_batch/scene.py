@@ -1,24 +1,25 @@
 """The scene: a board frame made ready for measuring.
 
-Made once per board type and process (or per board, when the frame is the
-board's own before-shot): the frame image for registration, the clean reference
-in linear light, the region bit mask, the colour of white residue.
+Made once per board type and process, or per board where its own before-shot
+sets the light: the frame ready for registration, the reference ready for light
+matching and in linear light, the region bit mask, the colour of white residue.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from residue_batch import photo
-from residue_batch.areas import ignored_mask, region_masks, white_mask
+from residue_batch.areas import ignored_mask, outline_mask, region_masks, white_mask
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
-from residue_batch.geometry import Array, Box, Transform
+from residue_batch.geometry import Array, Box
 from residue_batch.matching.reference import white_colour
-from residue_batch.matching.registration import Registration, register
+from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import FULL_SCALE, blur, code_table, linear_table, resample, to_linear
+from residue_batch.matching.samples import Anchor, anchors_of
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
@@ -32,33 +33,36 @@ class Scene:
     ----------
     shape
         (height, width) of the frame.
-    code
-        (h, w, c) code values of the frame image, for registration.
-    clean_code
-        (h, w, c) code values of the clean reference in the frame, for light
-        matching; None in ``pair`` mode.
+    channels
+        1 (grey) or 3.
+    target
+        The frame, ready for registration.
+    anchors
+        The photograph that sets the light, ready for light matching: the clean
+        reference, or the board's own before-shot.
     clean
-        (c, h, w) uint16 linear light of the reference, blurred as shots are.
+        (c, h, w) uint16 linear light of the clean reference, blurred as shots
+        are; None without one.
     mask
         (h, w) uint32 region bits; bit 0 is ``whole``.
     regions
         Names of the bits, ``whole`` first.
-    patch
-        (h, w) bool: the declared white patch, or None.
     white
         (c,) float32, linear light, 1 = full scale.
+    registration
+        Of the reference in the frame; None when it is the frame itself.
     """
 
     shape: tuple[int, int]
-    code: Array
-    clean_code: Array | None
+    channels: int
+    target: Target
+    anchors: tuple[Anchor, ...]
     clean: Array | None
     mask: Array
     regions: tuple[str, ...]
-    patch: Array | None
     white: Array
     white_assumed: bool
-    table: Array
+    registration: Registration | None = None
 
     def bits(self, box: Box) -> Array:
         """Region bits of a box."""
@@ -70,16 +74,11 @@ class Scene:
         rows, columns = box.within(Box.whole(self.shape))
         return self.clean[:, rows, columns] * np.float32(1 / FULL_SCALE)
 
-    @property
-    def matchable(self) -> Array:
-        """(h, w) bool: where shots are matched: the outline without ignored areas."""
-        return np.asarray(self.mask & np.uint32(IGNORED | 1) == 1)
-
 
 def scene_of_type(
     board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float
-) -> tuple[Scene, Registration | None]:
-    """The scene of a board type with a frame image of its own.
+) -> Scene:
+    """The scene of a board type with a clean reference.
 
     Parameters
     ----------
@@ -92,43 +91,66 @@ def scene_of_type(
     Refusal
         If the golden shot does not match the frame, or declared areas are not found.
     """
-    if board_type.reference == "pair":
-        return _scene(board_type, frame, None, blur_px), None
     if golden is None or golden.sha256 == frame.sha256:
-        return _scene(board_type, frame, frame.pixels, blur_px), None
-    if golden.pixels.shape[2] != frame.pixels.shape[2]:
-        raise Refusal("colour", "the golden shot and the frame are not both grey or both colour", "take both alike")
-    outline = region_masks(board_type, frame.pixels, frame.pixels.shape[:2])["whole"]
-    found = register(golden.pixels, frame.pixels, outline, seed=0)
-    clean, valid = in_frame(golden, found.transform, frame.pixels.shape)
-    if not valid[outline].all():
-        raise Refusal("reference", "the golden shot does not show the whole outline", "photograph the whole board")
-    return _scene(board_type, frame, clean, blur_px), found
+        return _scene(board_type, frame, frame.pixels, blur_px, clean=True)
+    code, found = _seen_in_frame(board_type, frame, golden, "golden shot")
+    return replace(_scene(board_type, frame, code, blur_px, clean=True), registration=found)
 
 
-def in_frame(shot: photo.Photo, transform: Transform, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """A whole photograph resampled into the frame, as code values, and where it was seen."""
+def scene_of_pair(board_type: BoardType, frame: photo.Photo | None, before: photo.Photo, blur_px: float) -> Scene:
+    """The scene of one board without a clean reference: its light is that of its own before-shot.
+
+    Parameters
+    ----------
+    frame
+        The frame image of the board type; None when the before-shot is the frame.
+
+    Raises
+    ------
+    Refusal
+        If the before-shot does not match the frame, or declared areas are not found.
+    """
+    if frame is None:
+        return _scene(board_type, before, before.pixels, blur_px, clean=False)
+    code, found = _seen_in_frame(board_type, frame, before, "before shot")
+    return replace(_scene(board_type, frame, code, blur_px, clean=False), registration=found)
+
+
+def _seen_in_frame(
+    board_type: BoardType, frame: photo.Photo, shot: photo.Photo, name: str
+) -> tuple[Array, Registration]:
+    """The code values of a photograph, resampled into the frame, and how it was registered."""
+    if shot.pixels.shape[2] != frame.pixels.shape[2]:
+        raise Refusal("colour", f"the {name} and the frame are not both grey or both colour", "take both alike")
+    outline = outline_mask(board_type, (frame.pixels.shape[0], frame.pixels.shape[1]))
+    found = register(shot.pixels, target_of(frame.pixels, outline))
     table = linear_table(shot.pixels.dtype, shot.tone)
-    light, valid = resample(shot.pixels, transform, Box.whole(shape), table)
-    return code_table(shot.pixels.dtype, shot.tone)[light], valid
+    light, valid = resample(shot.pixels, found.transform, Box.whole(frame.pixels.shape), table)
+    if not valid[outline].all():
+        raise Refusal("outside", f"the {name} does not show the whole outline", "photograph the whole board")
+    return np.asarray(code_table(shot.pixels.dtype, shot.tone)[light]), found
 
 
-def scene_of_shot(board_type: BoardType, before: photo.Photo, blur_px: float) -> Scene:
-    """The scene whose frame is the board's own before-shot (``pair`` without a frame image)."""
-    return _scene(board_type, before, None, blur_px)
-
-
-def _scene(board_type: BoardType, frame: photo.Photo, clean_code: Array | None, blur_px: float) -> Scene:
+def _scene(board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool) -> Scene:
+    """A scene with the geometry of ``frame`` and the light of ``code``."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
     regions = region_masks(board_type, frame.pixels, shape)
     mask = np.zeros(shape, np.uint32)
     for index, region in enumerate(regions.values()):
         mask |= region.astype(np.uint32) << np.uint32(index)
     mask |= ignored_mask(board_type, frame.pixels, shape).astype(np.uint32) * np.uint32(IGNORED)
-    patch = white_mask(board_type, shape)
-    table = linear_table(frame.pixels.dtype, frame.tone)
-    colour_of = frame.pixels if clean_code is None else clean_code
-    light = blur(to_linear(colour_of, table), blur_px)
-    white, assumed = white_colour(light, patch)
-    clean = None if clean_code is None else np.ascontiguousarray(np.moveaxis(light, -1, 0))
-    return Scene(shape, frame.pixels, clean_code, clean, mask, tuple(regions), patch, white, assumed, table)
+    where = np.asarray(mask & np.uint32(IGNORED | 1) == 1)
+    table = linear_table(code.dtype, frame.tone)
+    light = blur(to_linear(code, table), blur_px)
+    white, assumed = white_colour(light, white_mask(board_type, shape))
+    return Scene(
+        shape=shape,
+        channels=code.shape[2],
+        target=target_of(frame.pixels, where),
+        anchors=anchors_of(code, table, where),
+        clean=np.ascontiguousarray(np.moveaxis(light, -1, 0)) if clean else None,
+        mask=mask,
+        regions=tuple(regions),
+        white=white,
+        white_assumed=assumed,
+    )

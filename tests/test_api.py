@@ -36,7 +36,9 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 
 def measured(folder: Path) -> list[str]:
     """Boards in the order in which they were measured; a board may stand here twice."""
-    return [r["board"] for line in (folder / records.LOG).read_bytes().splitlines(True) if (r := records.record_of(line))]
+    return [
+        r["board"] for line in (folder / records.LOG).read_bytes().splitlines(True) if (r := records.record_of(line))
+    ]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -62,7 +64,9 @@ def rows(folder: Path) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> SmallLot:
     """A lot with every kind of bad input between two good boards."""
-    made = small.make_lot(tmp_path_factory.mktemp("mixed"), 6, ("reduce", "truncated", "unpaired", "other_board", "reduce", "worse"))
+    made = small.make_lot(
+        tmp_path_factory.mktemp("mixed"), 6, ("reduce", "truncated", "unpaired", "other_board", "reduce", "worse")
+    )
     shots = made.folder / "shots" / "L1"
     good = shots / "B001_before.png"
     (shots / "C1_before.png").write_bytes(b"")
@@ -74,7 +78,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> SmallLot:
     shutil.copy(good, shots / "C4_before.png")
     small.write_image(shots / "C4_after.png", cv2.rotate(small.read_image(made.shot(0, "after")), cv2.ROTATE_180))
     shutil.copy(good, shots / "C5_before.png")
-    enlarged = cv2.resize(small.read_image(made.shot(0, "after")), None, fx=1.125, fy=1.125, interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(
+        small.read_image(made.shot(0, "after")), None, fx=1.125, fy=1.125, interpolation=cv2.INTER_LINEAR
+    )
     small.write_image(shots / "C5_after.png", enlarged)
     return made
 
@@ -175,10 +181,14 @@ def test_the_same_call_again_measures_nothing_and_changes_no_byte(finished: tupl
     assert told == [], "there was nothing to do"
 
 
-def test_a_cluster_gives_the_bytes_of_this_process(finished: tuple[Path, Any], mixed: SmallLot, cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bytes_of_this_process(
+    finished: tuple[Path, Any], mixed: SmallLot, cluster: LocalCluster, tmp_path: Path
+) -> None:
     for executor, tile in (("auto", 192), ("graph", 192)):
         out = tmp_path / executor
-        dataset = api.run(mixed.lot, mixed.workflow, out=out, cluster=cluster.scheduler_address, executor=executor, tile=tile)
+        dataset = api.run(
+            mixed.lot, mixed.workflow, out=out, cluster=cluster.scheduler_address, executor=executor, tile=tile
+        )
         dataset.close()
         assert files(Path(dataset.attrs["folder"])) == files(finished[0])
 
@@ -303,7 +313,11 @@ def test_a_photograph_that_was_away_is_measured_when_it_is_back(own: SmallLot) -
     away.rename(path)
     run(own)
     assert rows(folder)["B001"]["outcome"] == "measured"
-    assert [r["board"] for r in map(records.record_of, (folder / records.LOG).read_bytes().splitlines(True)) if r and r["outcome"] == "measured"] == ["B002", "B001"]
+    assert [
+        r["board"]
+        for r in map(records.record_of, (folder / records.LOG).read_bytes().splitlines(True))
+        if r and r["outcome"] == "measured"
+    ] == ["B002", "B001"]
 
 
 def manifest(lot: SmallLot) -> None:
@@ -352,7 +366,9 @@ def test_a_damaged_log_costs_only_what_is_damaged(own: SmallLot, cut: float) -> 
     assert [line["board"] for line in journal(folder)] == ["B001", "B002", "B002"]
 
 
-@pytest.mark.parametrize("rubbish", [b'{"board": "B001", "sho', b"\xff\xfe\n", b"[1, 2]\n", b'{"shots": 3}\n', b"\0" * 64])
+@pytest.mark.parametrize(
+    "rubbish", [b'{"board": "B001", "sho', b"\xff\xfe\n", b"[1, 2]\n", b'{"shots": 3}\n', b"\0" * 64]
+)
 def test_a_damaged_journal_costs_only_time(own: SmallLot, rubbish: bytes) -> None:
     folder = run(own)
     before = files(folder)
@@ -477,7 +493,9 @@ def test_a_pair_is_measured_as_in_a_run(lot: SmallLot, tmp_path: Path) -> None:
     expected = run_inline(plan_board(kept), kept).record
     assert expected is not None
     assert record["values"] == expected["values"]
-    assert {"opacity.before.png", "opacity.after.png", "observable.png", "raw.before.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"opacity.before.png", "opacity.after.png", "observable.png", "raw.before.png"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
     assert small.read_image(tmp_path / "opacity.before.png").shape == small.SHAPE
 
 

@@ -23,7 +23,9 @@ from residue_batch.program import PHASES
 from residue_batch.run.inline import identify, run_inline
 
 
-def measured(lot: SmallLot, before: Path, after: Path, text: str = FLUX, board_type: Path | None = None, **given: Any) -> Record:
+def measured(
+    lot: SmallLot, before: Path, after: Path, text: str = FLUX, board_type: Path | None = None, **given: Any
+) -> Record:
     setting = replace(small.setting(board_type or lot.board_type, text), **given)
     board = identify(small.board(setting, before, after))[0]
     record = run_inline(plan_board(board), board).record
@@ -49,7 +51,9 @@ def twin(lot: SmallLot, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("reference", ["golden", "pair"])
 @pytest.mark.parametrize("text", [FLUX, FITTED], ids=["flux", "fitted"])
-def test_the_same_pixels_have_a_reduction_of_nothing(lot: SmallLot, twin: Path, tmp_path: Path, reference: str, text: str) -> None:
+def test_the_same_pixels_have_a_reduction_of_nothing(
+    lot: SmallLot, twin: Path, tmp_path: Path, reference: str, text: str
+) -> None:
     kind = small.write_type(tmp_path / "t.yaml", lot.truth, reference, golden=str(lot.folder / lot.truth.golden))
     record = measured(lot, lot.shot(0, "before"), twin, text, kind)
     values = record["values"]
@@ -137,7 +141,9 @@ def even(image: np.ndarray) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_wrong_shot_is_refused_by_its_name(lot: SmallLot, tmp_path: Path, change: Any, expected: set[str], phase: str) -> None:
+def test_a_wrong_shot_is_refused_by_its_name(
+    lot: SmallLot, tmp_path: Path, change: Any, expected: set[str], phase: str
+) -> None:
     shots = {p: lot.shot(0, p) for p in PHASES}
     image = np.ascontiguousarray(change(small.read_image(shots[phase])))
     shots[phase] = small.write_image(tmp_path / "changed.png", image)
@@ -193,7 +199,9 @@ def test_shots_of_other_sizes_than_the_frame_are_measured(lot: SmallLot, tmp_pat
     wide = cv2.copyMakeBorder(image, 11, 40, 30, 7, cv2.BORDER_CONSTANT, value=(30, 30, 30))
     found = measured(lot, lot.shot(0, "before"), small.write_image(tmp_path / "wide.png", wide))
     assert found["shots"]["after"]["shape"] == [small.SHAPE[0] + 51, small.SHAPE[1] + 37, 3]
-    assert found["values"]["load_reduction_pct"][0] == pytest.approx(expected["values"]["load_reduction_pct"][0], abs=1.5)
+    assert found["values"]["load_reduction_pct"][0] == pytest.approx(
+        expected["values"]["load_reduction_pct"][0], abs=1.5
+    )
 
 
 # keys ------------------------------------------------------------------------------------
@@ -202,7 +210,9 @@ def test_shots_of_other_sizes_than_the_frame_are_measured(lot: SmallLot, tmp_pat
 def test_the_key_changes_with_everything_that_changes_the_record(lot: SmallLot, tmp_path: Path) -> None:
     setting = small.setting(lot.board_type)
     sha = {"before": "b", "after": "a"}
-    gated = small.write_type(tmp_path / "t.yaml", lot.truth, extra="gates: {min_inliers: 31}", golden=str(lot.folder / lot.truth.golden))
+    gated = small.write_type(
+        tmp_path / "t.yaml", lot.truth, extra="gates: {min_inliers: 31}", golden=str(lot.folder / lot.truth.golden)
+    )
     keys = [
         board_key("B", "L", setting, sha),
         board_key("C", "L", setting, sha),

@@ -30,7 +30,10 @@ def mistakes(text: str, reference: str = "golden") -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (PLANES + "  r: {step: treshold, of: opacity}\n" + LOAD, "5: unknown step 'treshold' | did you mean 'threshold'"),
+        (
+            PLANES + "  r: {step: treshold, of: opacity}\n" + LOAD,
+            "5: unknown step 'treshold' | did you mean 'threshold'",
+        ),
         (PLANES + "  r: {step: zzz, of: opacity}\n" + LOAD, "5: unknown step 'zzz' | there are: and, background"),
         (
             PLANES + "  r: {step: threshold, of: opacity, levl: 0.1, level: 0.1}\n" + LOAD,
@@ -39,20 +42,35 @@ def mistakes(text: str, reference: str = "golden") -> list[str]:
         (PLANES + "  r: {step: threshold, of: opacity}\n" + LOAD, "5: 'threshold' needs the parameter 'level'"),
         (PLANES + "  r: {step: threshold, of: opacity, level: high}\n" + LOAD, "5: Input should be a valid number"),
         (PLANES + "  r: {step: gaussian, of: opacity, sigma: 3}\n" + LOAD, "5: "),
-        (PLANES + "  r: {step: threshold, of: opacty, level: 0.1}\n" + LOAD, "5: there is no plane 'opacty' | did you mean"),
+        (
+            PLANES + "  r: {step: threshold, of: opacty, level: 0.1}\n" + LOAD,
+            "5: there is no plane 'opacty' | did you mean",
+        ),
         (PLANES + "  r: {step: threshold, level: 0.1}\n" + LOAD, "5: 'threshold' needs 'of'"),
         (PLANES + "  r: {step: and}\n" + LOAD, "5: 'and' needs 'of'"),
-        (PLANES + "  r: {step: dilate, of: opacity, radius: 2 px}\n" + LOAD, "5: 'opacity' is a scalar plane; a mask plane is needed here"),
+        (
+            PLANES + "  r: {step: dilate, of: opacity, radius: 2 px}\n" + LOAD,
+            "5: 'opacity' is a scalar plane; a mask plane is needed here",
+        ),
         (PLANES + "  r: {step: and, of: [observable, opacity]}\n" + LOAD, "5: 'opacity' is a scalar plane"),
-        (PLANES + "  r: {step: threshold, of: [opacity, opacity], level: 0.1}\n" + LOAD, "5: 'threshold' reads 1 plane(s) (plane), not 2"),
-        (PLANES + "  r: {step: threshold, of: opacity.midway, level: 0.1}\n" + LOAD, "5: there is no plane 'opacity.midway'"),
+        (
+            PLANES + "  r: {step: threshold, of: [opacity, opacity], level: 0.1}\n" + LOAD,
+            "5: 'threshold' reads 1 plane(s) (plane), not 2",
+        ),
+        (
+            PLANES + "  r: {step: threshold, of: opacity.midway, level: 0.1}\n" + LOAD,
+            "5: there is no plane 'opacity.midway'",
+        ),
         (
             PLANES + "  d: {step: difference, of: [opacity.before, opacity.after]}\n"
             "  r: {step: threshold, of: d.before, level: 0.1}\n" + LOAD,
             "6: 'd' is one plane per board; it has no 'before'",
         ),
         ("planes:\n  opacity: {step: unmix}\n  image: {step: unmix}\n" + LOAD, "5: 'image' is built in"),
-        (PLANES + "  r: {step: gaussian, of: opacity, where: opacity}\n" + LOAD, "5: 'opacity' is a scalar plane; a mask"),
+        (
+            PLANES + "  r: {step: gaussian, of: opacity, where: opacity}\n" + LOAD,
+            "5: 'opacity' is a scalar plane; a mask",
+        ),
         (PLANES + "  r: {step: gaussian, of: opacity, where: nowhere}\n" + LOAD, "5: there is no plane 'nowhere'"),
         (PLANES + "  r: {step: gaussian, of: opacity, sigma: 0.2 mm}\n" + LOAD, "5: "),
         (PLANES + "measures:\n  m: {measure: lod, of: opacity}\n", "6: unknown measure 'lod' | did you mean 'load'"),
@@ -77,7 +95,8 @@ def mistakes(text: str, reference: str = "golden") -> list[str]:
             "7: 'b' reads 'observable', which is made of it",
         ),
         (
-            PLANES + "  s: {step: gaussian, of: opacity, where: observable}\n  a: {step: threshold, of: s, level: 0.1}\n"
+            PLANES
+            + "  s: {step: gaussian, of: opacity, where: observable}\n  a: {step: threshold, of: s, level: 0.1}\n"
             "exclude: [a]\n" + LOAD,
             "7: 'a' reads 'observable'",
         ),
@@ -162,7 +181,9 @@ def test_a_plane_with_a_mistake_is_reported_once_however_many_read_it() -> None:
 
 
 def test_millimetres_need_a_pixel_size_and_become_pixels() -> None:
-    text = HEAD + PLANES + "  s: {step: gaussian, of: opacity, sigma: 0.2 mm}\nmeasures:\n  load: {measure: load, of: s}\n"
+    text = (
+        HEAD + PLANES + "  s: {step: gaussian, of: opacity, sigma: 0.2 mm}\nmeasures:\n  load: {measure: load, of: s}\n"
+    )
     (found,) = mistakes(text)
     assert "pixel_size_um" in found
     node = program(text, pixel_size_um=100.0).nodes[Key("s", "before")]
@@ -208,9 +229,9 @@ def test_a_measure_of_one_phase_runs_once_and_has_no_reduction() -> None:
     from residue_batch.program import variables_of
 
     made = program(HEAD + PLANES + "measures:\n  load: {measure: load, of: opacity.after}\n")
-    assert made.measures[0].inputs == (("", (Key("opacity", "after"), Key("saturated", "after")), Key("observable")),) or (
-        made.measures[0].phases != PHASES or made.measures[0].inputs[0][1][0] == made.measures[0].inputs[1][1][0]
-    )
+    assert made.measures[0].inputs == (
+        ("", (Key("opacity", "after"), Key("saturated", "after")), Key("observable")),
+    ) or (made.measures[0].phases != PHASES or made.measures[0].inputs[0][1][0] == made.measures[0].inputs[1][1][0])
     if made.measures[0].phases != PHASES:
         assert "load_reduction_pct" not in variables_of(made.measures)
 
@@ -284,7 +305,10 @@ def test_each_pass_works_in_an_order_that_can_be_kept(text: str, reference: str)
         for key in visit.fits:
             assert set(made.nodes[key].reads) <= alive, "what a fit reads stays to the end of its pass"
         decided |= set(visit.fits)
-    wanted = {k for m in made.measures for _, ks, where in m.inputs for k in (*ks, where)} | {*made.keep, Key("observable")}
+    wanted = {k for m in made.measures for _, ks, where in m.inputs for k in (*ks, where)} | {
+        *made.keep,
+        Key("observable"),
+    }
     assert wanted <= alive
 
 

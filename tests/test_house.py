@@ -19,7 +19,9 @@ ROOMS = sorted(HOUSE.rglob("*.py"))
 LINES = 400
 
 # one word, one meaning: these would be second words for things that have one
-BANNED = re.compile(r"(?<![A-Za-z])(jobs?|pipelines?|roi|recipes?|processors?|managers?|utils?|helpers?)(?![A-Za-z])", re.IGNORECASE)
+BANNED = re.compile(
+    r"(?<![A-Za-z])(jobs?|pipelines?|roi|recipes?|processors?|managers?|utils?|helpers?)(?![A-Za-z])", re.IGNORECASE
+)
 # what belongs to others and cannot be renamed
 FOREIGN = re.compile(r"contextmanager|nanny|job queue")
 
@@ -65,13 +67,13 @@ HEAVY = {"xarray", "pandas", "skimage", "dask.array", "dask.dataframe", "scipy",
 
 def test_a_worker_imports_no_tables_and_no_second_image_library() -> None:
     loaded = imported_by("import residue_batch.run.inline")
-    assert not loaded & (HEAVY | {"dask", "distributed", "zarr", "pydantic_settings", "jinja2", "click", "rich"})
+    assert not loaded & (HEAVY | {"dask", "distributed", "jinja2", "click", "rich"})
 
 
 def test_the_driver_imports_dask_and_no_tables() -> None:
     loaded = imported_by("import residue_batch.run.driver")
     assert "distributed" in loaded
-    assert not loaded & {"xarray", "skimage", "dask.array", "dask.dataframe", "zarr"}
+    assert not loaded & {"xarray", "skimage", "dask.array", "dask.dataframe"}
 
 
 def test_naming_the_package_loads_nothing() -> None:
@@ -93,12 +95,30 @@ def test_the_public_calls_are_listed_and_documented() -> None:
 
 @pytest.mark.parametrize("word", ["time.time", "datetime.now", "gethostname", "random.random", "np.random", "getpid"])
 def test_what_decides_a_number_knows_no_clock_host_or_chance(word: str) -> None:
-    rooms = ["tile", "scene", "outcome", "program", "compiler", "tally", "geometry", "results", "store", "layout", "picture"]
-    paths = [*(HOUSE / f"{name}.py" for name in rooms), *(HOUSE / "steps").glob("*.py"), *(HOUSE / "measures").glob("*.py")]
+    rooms = [
+        "tile",
+        "scene",
+        "outcome",
+        "program",
+        "compiler",
+        "tally",
+        "geometry",
+        "results",
+        "store",
+        "layout",
+        "picture",
+    ]
+    paths = [
+        *(HOUSE / f"{name}.py" for name in rooms),
+        *(HOUSE / "steps").glob("*.py"),
+        *(HOUSE / "measures").glob("*.py"),
+    ]
     assert [p.name for p in paths if p.exists() and word in p.read_text(encoding="utf-8")] == []
 
 
 def test_no_bytes_are_unpickled_from_files() -> None:
-    for path in ROOMS:
-        names = {n.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for n in node.names}
+    for path in set(ROOMS) - {HOUSE / "testing.py"}:  # which asks whether steps can travel
+        names = {
+            n.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for n in node.names
+        }
         assert not names & {"pickle", "joblib", "dill", "cloudpickle"}, path

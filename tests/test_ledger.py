@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small
 from made_up import turned_away
 from small import SmallLot
 

@@ -60,7 +60,15 @@ def test_a_match_outside_a_gate_is_refused_by_its_name(
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"rotation_deg": -20.0}, {"scale": 0.8}, {"scale": 1.25}, {"inliers": 30}, {"correlation": 0.5}, {"residual_px": 2.0}],
+    [
+        {},
+        {"rotation_deg": -20.0},
+        {"scale": 0.8},
+        {"scale": 1.25},
+        {"inliers": 30},
+        {"correlation": 0.5},
+        {"residual_px": 2.0},
+    ],
 )
 def test_a_match_on_its_gate_passes(change: dict[str, Any]) -> None:
     gate_match(GATES, "before", replace(SOUND, **change))

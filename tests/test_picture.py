@@ -19,7 +19,10 @@ from residue_batch.tile import _shrunk
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([8, 16, 24]), st.sampled_from([1, 2, 4, 8]))
 def test_tiles_make_the_picture_that_the_whole_makes(height: int, width: int, tile: int, scale: int) -> None:
     plane = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), np.uint8)
-    tally = {f"thumb/x/{b.top}/{b.left}": _shrunk(plane[b.top : b.bottom, b.left : b.right], scale) for b in tiles((height, width), tile)}
+    tally = {
+        f"thumb/x/{b.top}/{b.left}": _shrunk(plane[b.top : b.bottom, b.left : b.right], scale)
+        for b in tiles((height, width), tile)
+    }
     size = (-(-height // scale), -(-width // scale))
     made = assemble(tally, "x", size, scale)
     assert made is not None

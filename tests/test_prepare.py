@@ -116,7 +116,10 @@ def test_settings_override_the_files(lot: SmallLot) -> None:
 def test_the_fingerprint_does_not_know_tiles_limits_and_words(lot: SmallLot) -> None:
     plain = prepare(lot.lot, lot.workflow)
     other = prepare(
-        lot.lot, lot.workflow, tile=64, sets=["description=words", "limits.load_reduction_pct.min=85", "board_type.description=w"]
+        lot.lot,
+        lot.workflow,
+        tile=64,
+        sets=["description=words", "limits.load_reduction_pct.min=85", "board_type.description=w"],
     )
     assert other.fingerprint == plain.fingerprint
 

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -98,7 +99,8 @@ def test_measures_that_disagree_about_tau_get_a_dimension_each() -> None:
 
 
 def test_a_measure_may_not_take_a_name_of_the_results() -> None:
-    taken = made_up.program(made_up.WORKFLOW.replace("  load:", "  lot:").split("limits")[0])
+    program = made_up.program()
+    taken = replace(program, measures=(replace(program.measures[0], key="lot"),))
     assert results.reserved(taken) == ["lot"]
     with pytest.raises(ValueError, match="lot"):
         results.dataset([], taken, {})

@@ -95,7 +95,9 @@ def test_a_golden_shot_beside_the_frame_is_brought_into_it(lot: SmallLot) -> Non
 
 
 def test_grey_and_colour_do_not_mix(lot: SmallLot, tmp_path: Path) -> None:
-    grey = small.write_image(tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.shot(0, "after")), cv2.COLOR_BGR2GRAY))
+    grey = small.write_image(
+        tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.shot(0, "after")), cv2.COLOR_BGR2GRAY)
+    )
     with pytest.raises(Refusal) as caught:
         scene_of_type(load_board_type(str(lot.board_type)), golden(lot), photo.read(grey), 1.5)
     assert caught.value.reason == "colour"
@@ -110,7 +112,9 @@ def test_a_golden_shot_that_cuts_the_board_off_is_refused(lot: SmallLot, tmp_pat
 
 
 def test_a_grey_scene_has_one_channel(lot: SmallLot, tmp_path: Path) -> None:
-    path = small.write_image(tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.folder / lot.truth.golden), cv2.COLOR_BGR2GRAY))
+    path = small.write_image(
+        tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.folder / lot.truth.golden), cv2.COLOR_BGR2GRAY)
+    )
     made, _ = scene_of_type(load_board_type(str(lot.board_type)), photo.read(path), None, 1.5)
     assert made.reference(Box(0, 0, 5, 7)).shape == (1, 5, 7)
     assert made.white.shape == (1,)

@@ -48,7 +48,10 @@ def same(part: np.ndarray, all_of_it: np.ndarray, tile: Box) -> bool:
     if part.ndim == 1:
         return np.array_equal(part, all_of_it)
     rows, columns = tile.within(FRAME)
-    return part.dtype == all_of_it.dtype and part.tobytes() == np.ascontiguousarray(all_of_it[..., rows, columns]).tobytes()
+    return (
+        part.dtype == all_of_it.dtype
+        and part.tobytes() == np.ascontiguousarray(all_of_it[..., rows, columns]).tobytes()
+    )
 
 
 def differing(board: Board, whole: list[dict[Key, np.ndarray]], tile: Box) -> list[str]:

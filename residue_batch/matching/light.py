@@ -19,49 +19,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from residue_batch.errors import Refusal
-from residue_batch.geometry import Array, Box, Transform
-from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, resample
+from residue_batch.geometry import Box
+from residue_batch.matching.samples import REMEDY, Samples, units_of
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 NODE = 16  # px between the nodes of the light field
-_BLUR = 3.0  # px, of the samples: noise and a tenth of a pixel of misfit are averaged out
-_REACH = 2  # px, of the second differences that make the Laplacian
-_WINDOW = 64  # px: residue is nearly even, or sparse, inside one
-_STEP = 4  # px between samples
-_AREA = 1_600_000  # px read for the samples
 _MIN_SAMPLES = 500
 _DARK = 0.002  # linear light below which code values are too coarse for a logarithm
-_SATURATED = 0.94  # code value, of full scale
 _NOISE = 0.015  # scale of the misfit, in log light ...
 _SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
 _UNEVEN = 0.2  # ... plus this share of the window's film
 _FILM = 0.05  # mean opacity of a filmed window, a priori
-_REMEDY = "check exposure and the outline of the board type"
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Pixels of a shot and of the reference, in linear light (1 = full scale), blurred alike.
-
-    ``place`` (n, 2) float64 is [x, y] in units of half the longer side of the frame, from its
-    centre; ``image`` and ``reference`` are (n, C) float32; ``bend`` (n, C) is the Laplacian of the
-    reference per px^2; ``starts`` (m,) is the first pixel of each window; ``shape`` is the frame's.
-    """
-
-    place: F64
-    image: F32
-    reference: F32
-    bend: F32
-    starts: NDArray[np.intp]
-    shape: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -127,7 +102,7 @@ class Light:
         return found[:, :, None]
 
     def _nodes(self, rows: F64, columns: F64) -> F32:
-        x, y = _units(columns, rows, self.shape)
+        x, y = units_of(columns, rows, self.shape)
         a, b, c, d, e = self.field
         x, y = x[None, :], y[:, None]
         return np.exp(a * x + b * y + c * x * x + d * x * y + e * y * y).astype(np.float32)
@@ -141,90 +116,6 @@ def _knots(start: int, stop: int) -> tuple[F64, F32, NDArray[np.intp]]:
     number = pixels // NODE
     fraction = ((pixels - number * NODE) / NODE).astype(np.float32)
     return np.arange(first, last + 1, dtype=np.float64) * NODE, fraction, number - first
-
-
-def _units(x: Array, y: Array, shape: tuple[int, int]) -> tuple[F64, F64]:
-    half = max(shape) / 2.0
-    return (x - (shape[1] - 1) / 2.0) / half, (y - (shape[0] - 1) / 2.0) / half
-
-
-def sample_light(
-    shot: Array,
-    table: U16,
-    transform: Transform,
-    reference: U16,
-    mask: Mask,
-) -> Samples:
-    """Pixels for the light fit: small windows on a lattice over the board, read at full resolution.
-
-    Parameters
-    ----------
-    shot
-        (H, W[, C]) as decoded.
-    table
-        Of the shot, from `linear_table`.
-    transform
-        Frame to shot.
-    reference
-        (h, w[, C]) uint16 linear light, in the frame.
-    mask
-        (h, w) bool: inside the outline, not ignored.
-
-    A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
-    """
-    whole = Box.whole(mask.shape)
-    halo = blur_radius(_BLUR) + _REACH
-    limit = int(table[int(_SATURATED * (len(table) - 1))])
-    found: list[tuple[F64, F32, F32, F32]] = []
-    for box in _lattice(mask):
-        outer = box.grow(halo, whole)
-        seen, valid = resample(shot, transform, outer, table)
-        clean = np.ascontiguousarray(reference[outer.within(whole)])
-        bright = ((seen > limit) | (clean > limit)).reshape(*outer.shape, -1).any(2)
-        bad = cv2.dilate((bright | ~valid).astype(np.uint8), np.ones((2 * halo + 1, 2 * halo + 1), np.uint8))
-        good = mask[box.within(whole)] & (box.crop(bad, outer) == 0)
-        step = (slice(_STEP // 2, None, _STEP),) * 2
-        chosen = good[step]
-        if not chosen.any():
-            continue
-        light = box.crop(blur(seen, _BLUR), outer)[step][chosen]
-        soft = blur(clean, _BLUR)
-        base = _unit(box.crop(soft, outer)[step][chosen])
-        rows, columns = (at * _STEP + _STEP // 2 for at in np.nonzero(chosen))
-        bend = _laplacian(soft, rows + box.top - outer.top, columns + box.left - outer.left)
-        x, y = _units(columns + box.left, rows + box.top, whole.shape)
-        found.append((np.stack([x, y], 1), _unit(light), base, bend))
-    if not found:
-        raise Refusal("light", "no pixel of the board can be used for matching the light", _REMEDY)
-    place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
-    starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
-    return Samples(place, image, base32, bends, starts, whole.shape)
-
-
-def _laplacian(light: U16, rows: Array, columns: Array) -> F32:
-    """Second differences at some pixels, per px^2, 1 = full scale."""
-    near = np.pad(light, [(_REACH, _REACH)] * 2 + [(0, 0)] * (light.ndim - 2), mode="edge")
-    y, x, far = rows + _REACH, columns + _REACH, _REACH
-    around = [_unit(near[at]) for at in ((y - far, x), (y + far, x), (y, x - far), (y, x + far))]
-    return np.asarray((sum(around) - np.float32(4) * _unit(near[y, x])) / np.float32(far * far), np.float32)
-
-
-def _unit(light: Array) -> F32:
-    return (light.reshape(len(light), -1) / np.float32(FULL_SCALE)).astype(np.float32)
-
-
-def _lattice(mask: Mask) -> list[Box]:
-    """Windows evenly over the outline, together about `_AREA` px."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return []
-    area = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    pitch = max(_WINDOW, round(_WINDOW * (area.pixels / _AREA) ** 0.5))
-    return [
-        Box(top, left, min(top + _WINDOW, area.bottom), min(left + _WINDOW, area.right))
-        for top in range(area.top, area.bottom, pitch)
-        for left in range(area.left, area.right, pitch)
-    ]
 
 
 def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, signed: bool = False) -> Light:
@@ -248,7 +139,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
     """
     keep = (samples.image.min(1) > _DARK / 2) & (samples.reference.min(1) > _DARK)
     if int(keep.sum()) < _MIN_SAMPLES:
-        raise Refusal("light", f"{int(keep.sum())} pixels can be used for matching the light", _REMEDY)
+        raise Refusal("light", f"{int(keep.sum())} pixels can be used for matching the light", REMEDY)
     window = np.repeat(np.arange(len(samples.starts)), np.diff([*samples.starts, len(keep)]))[keep]
     starts = np.flatnonzero(np.diff(window, prepend=-1))
     window = np.repeat(np.arange(len(starts)), np.diff([*starts, len(window)]))
@@ -278,7 +169,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
         pixels = (weight / np.square(spread), rest, slope, edge)
         solved, film, clean = _step(solved, film, centre, starts, pixels, widen, signed=signed)
     if not np.isfinite(solved).all():
-        raise Refusal("light", "no gain and field explain the light of the shot", _REMEDY)
+        raise Refusal("light", "no gain and field explain the light of the shot", REMEDY)
     used = weight.min(1) > 0.5
     return Light(
         gain=tuple(float(v) for v in np.exp(solved[:channels])),

@@ -34,6 +34,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NoReturn
 
 from residue_batch.errors import UsageError
@@ -270,7 +271,7 @@ def _regular_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     if "\0" in str(name):
         refuse("unreadable", f"{name!r} cannot be a path", "check the manifest")
     try:
-        _check_regular(name, os.stat(path).st_mode)
+        _check_regular(name, Path(path).stat().st_mode)
         # Not blocking: the name may have become a FIFO since.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags)

@@ -84,7 +84,7 @@ class Source:
 
     def at(self, offset: int, count: int) -> bytes:
         """Exactly ``count`` bytes from ``offset``; refused where the file ends earlier."""
-        found = self.read(offset, count) if 0 <= offset and offset + count <= self.size else b""
+        found = self.read(offset, count) if offset >= 0 and offset + count <= self.size else b""
         if len(found) != count:
             refuse(
                 "unreadable",

@@ -116,7 +116,7 @@ def check_whole(data: bytes, frame: Frame, name: str) -> None:
         refuse("unreadable", f"{name} is cut off: some of its JPEG scans are missing", FETCH_AGAIN)
 
 
-def pixels(data: bytes, header: Header, name: str) -> tuple[Array, None]:
+def pixels(data: bytes, header: Header, name: str) -> tuple[Array, None]:  # noqa: ARG001  as the other decoders
     """Decode to (H, W, C) uint8, not yet upright."""
     import imagecodecs
 

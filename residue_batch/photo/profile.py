@@ -71,7 +71,7 @@ def _curve(tag: bytes) -> Curve:
     length = (1, 3, 4, 5, 7)[form]
     g, a, b, c, d, e, f = _parameters(form, [v / 65536 for v in struct.unpack_from(f">{length}i", tag, 12)])
     power = np.maximum(a * _CODES + b, 0.0) ** g + e
-    return np.asarray(np.where(_CODES >= d, power, c * _CODES + f))
+    return np.asarray(np.where(d <= _CODES, power, c * _CODES + f))
 
 
 def _parameters(form: int, p: list[float]) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 from distributed import Client, LocalCluster
 
 from residue_batch import __version__
@@ -17,6 +18,14 @@ from residue_batch.config import Cluster
 from residue_batch.errors import ClusterError
 
 CONNECT_SECONDS = 30
+WORKER_ENVIRON = {
+    # Dask's own setting gives every plane back to the system, to be faulted in again for the next tile
+    "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
+}
+"""What workers on this machine are started with."""
+
 STALL_SECONDS = 900.0
 """Without any result for this long, the run stops with what it has; it can be resumed."""
 
@@ -61,18 +70,19 @@ def _address(spec: Cluster) -> str:
 def _local(spec: Cluster, workers: int | None) -> LocalCluster:
     # loopback everywhere: a Dask port without TLS runs any code it is sent
     # one thread per worker: the kernels are single-threaded and hold whole photographs
-    return LocalCluster(
-        n_workers=workers or spec.workers or os.cpu_count(),
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        memory_limit=spec.memory_limit,
-        # without a dashboard the scheduler still listens to HTTP
-        dashboard_address=_free(spec.dashboard or "127.0.0.1:0"),
-        scheduler_kwargs={"dashboard": spec.dashboard is not None},
-        worker_dashboard_address="127.0.0.1:0",
-        silence_logs=40,
-    )
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON}):
+        return LocalCluster(
+            n_workers=workers or spec.workers or os.cpu_count(),
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=spec.memory_limit,
+            # without a dashboard the scheduler still listens to HTTP
+            dashboard_address=_free(spec.dashboard or "127.0.0.1:0"),
+            scheduler_kwargs={"dashboard": spec.dashboard is not None},
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=40,
+        )
 
 
 def _free(address: str) -> str:

@@ -241,6 +241,7 @@ def _stamp_text(sheet: NDArray[np.uint8], text: str, x: float, y: float, cap: fl
 
 
 def label_paper(canvas: Canvas, box: PixelBox) -> None:
+    """The white paper of the label, before it is printed."""
     x, y, width, height = box
     paper = Material((0.80, 0.80, 0.785), 0.0, 0.02, 0.03)
     # the declared box lies just inside the paper, so all of it is label

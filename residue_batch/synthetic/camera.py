@@ -177,7 +177,7 @@ def _field(rng: np.random.Generator, shape: tuple[int, int], limits: Difficulty)
 
 
 def _curve(bits: int) -> Pixels:
-    """sRGB code of each of 65536 linear levels."""
+    """SRGB code of each of 65536 linear levels."""
     linear = np.arange(65536, dtype=np.float64) / 65535
     coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
     full = 2**bits - 1

@@ -100,7 +100,7 @@ def write_lot(
     seed: int = 0,
     shape: tuple[int, int] = (1500, 2000),
     difficulty: str = "medium",
-    format: str = "jpg",
+    format: str = "jpg",  # noqa: A002  the word of the files
     kinds: Sequence[str] = ("reduce",),
     colour: str = "green",
     lot: str = "lot",

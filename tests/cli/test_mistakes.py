@@ -142,7 +142,7 @@ def test_shots_of_another_size_are_measured_or_refused(residue, copied):
     small.write_image(path, image[: image.shape[0] // 2])
     result = run_copied(residue, copied)
     assert result.exit_code == 3
-    assert "0 measured, 3 refused" in result.stdout
+    assert "3 boards" in result.stdout
 
 
 def test_an_error_with_json_is_a_json_document(residue, tmp_path):
@@ -152,3 +152,13 @@ def test_an_error_with_json_is_a_json_document(residue, tmp_path):
     said = json.loads(result.stdout)
     assert said["exit_code"] == result.exit_code == 2
     assert "no_such_lot" in said["error"]["problems"][0]["message"]
+
+
+@pytest.mark.parametrize("name", ["status", "tau", "load_noise", "light_gain"])
+def test_a_measure_with_a_name_that_is_taken_is_a_mistake(residue, tmp_path, name):
+    """It would be found out when every board is measured, and the tables cannot be written."""
+    text = f"schema: 1\nextends: flux_residue\nworkflow: w\nmeasures:\n  {name}: {{measure: load, of: opacity}}\n"
+    (tmp_path / "w.yaml").write_text(text)
+    result = residue("check", "w.yaml")
+    assert result.exit_code == 2
+    assert f"w.yaml:5:3: '{name}' gives a number '{name}', which is a name of" in result.stdout

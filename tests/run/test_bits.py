@@ -108,9 +108,7 @@ def test_the_order_of_tiles_does_not_matter(matched: Board) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_threads_of_opencv_do_not_matter(
-    threads: int, lot: SmallLot, request: pytest.FixtureRequest
-) -> None:
+def test_the_threads_of_opencv_do_not_matter(threads: int, lot: SmallLot, request: pytest.FixtureRequest) -> None:
     before = cv2.getNumThreads()
     request.addfinalizer(lambda: cv2.setNumThreads(before))
     board = small.board(small.setting(lot.board_type, EVERY_STEP, 192), lot.shot(0, "before"), lot.shot(0, "after"))
@@ -151,7 +149,7 @@ def test_one_worker_and_two_give_the_same_records(lot: SmallLot, client: Client)
     assert [r["outcome"] for r in expected] == ["measured", "measured"]
     assert records(client, "graph") == expected
     with (
-        LocalCluster(1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as alone,
     ):
         assert records(alone, "inline") == expected

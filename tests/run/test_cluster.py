@@ -16,11 +16,8 @@ from residue_batch.errors import ClusterError
 from residue_batch.run import cluster as rooms
 from residue_batch.run.cluster import installed_version, open_cluster, worker_memory
 
-
-# without the threads Dask starts a worker all the same
 NOBODY = {
     "n_workers": 0,
-    "threads_per_worker": 1,
     "processes": False,
     "protocol": "tcp",
     "host": "127.0.0.1",

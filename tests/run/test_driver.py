@@ -155,7 +155,9 @@ class Watched:
         return self.client.submit(list, names, pure=False)
 
 
-def test_the_window_bounds_what_is_on_the_cluster(client: Client, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_window_bounds_what_is_on_the_cluster(
+    client: Client, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watched = Watched(client)
     asked = 0
 
@@ -188,7 +190,9 @@ def test_tiny_boards_are_packed(client: Client, board: Board, monkeypatch: pytes
     assert watched.tasks < 10
 
 
-def test_a_board_that_needs_more_than_half_a_worker_is_a_graph(client: Client, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_needs_more_than_half_a_worker_is_a_graph(
+    client: Client, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graphs: list[str] = []
 
     def graph(client: Client, plan: Any, board: Board) -> Board:
@@ -219,7 +223,7 @@ def lone() -> Iterator[Client]:
     """A cluster that a test may break."""
     with (
         LocalCluster(
-            1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -271,10 +275,9 @@ def test_a_cluster_on_which_nothing_moves_is_given_up(
     board: Board, executor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rooms, "STALL_SECONDS", 0.5)
-    # without the threads Dask starts a worker all the same
     with (
         LocalCluster(
-            0, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as empty,
         Client(empty) as idle,
         pytest.raises(ClusterError, match="nothing was finished"),

@@ -1,0 +1,177 @@
+"""The pixels that the light fit sees: small windows over the board, at full resolution, blurred alike.
+
+The reference's side is prepared once (``anchors_of``); each shot is then read where it has anchors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from residue_batch.errors import Refusal
+from residue_batch.geometry import Array, Box, Transform
+from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, resample, to_linear
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+REMEDY = "check exposure and the outline of the board type"
+_BLUR = 3.0  # px, of the samples: noise and a tenth of a pixel of misfit are averaged out
+_REACH = 2  # px, of the second differences that make the Laplacian
+_WINDOW = 64  # px: residue is nearly even, or sparse, inside one
+_STEP = 4  # px between samples
+_AREA = 1_600_000  # px read for the samples
+_SATURATED = 0.94  # code value, of full scale
+_GRID = (slice(_STEP // 2, None, _STEP),) * 2
+_HALO = blur_radius(_BLUR) + _REACH
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pixels of a shot and of the reference, in linear light (1 = full scale), blurred alike.
+
+    ``place`` (n, 2) float64 is [x, y] in units of half the longer side of the frame, from its
+    centre; ``image`` and ``reference`` are (n, C) float32; ``bend`` (n, C) is the Laplacian of the
+    reference per px^2; ``starts`` (m,) is the first pixel of each window; ``shape`` is the frame's.
+    """
+
+    place: F64
+    image: F32
+    reference: F32
+    bend: F32
+    starts: NDArray[np.intp]
+    shape: tuple[int, int]
+
+
+def units_of(x: Array, y: Array, shape: tuple[int, int]) -> tuple[F64, F64]:
+    """Pixels of the frame as places: units of half its longer side, from its centre."""
+    half = max(shape) / 2.0
+    return (x - (shape[1] - 1) / 2.0) / half, (y - (shape[0] - 1) / 2.0) / half
+
+
+class Anchor(NamedTuple):
+    """One window of the reference: what every shot's samples there are held against.
+
+    ``outer`` is the window with the halo of the blur; ``free`` (r, c) bool tells which points of the
+    sampling grid lie on the board and away from saturation; ``base`` and ``bend`` are (r, c, C).
+    """
+
+    box: Box
+    outer: Box
+    free: Mask
+    base: F32
+    bend: F32
+
+
+def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
+    """Prepare a reference once for all shots: small windows on a lattice over the board.
+
+    Parameters
+    ----------
+    reference
+        (h, w[, C]) code values, in the frame.
+    table
+        Of the reference, from `linear_table`.
+    mask
+        (h, w) bool: inside the outline, not ignored.
+    """
+    whole = Box.whole(mask.shape)
+    limit = _saturation(table)
+    found = []
+    for box in _lattice(mask):
+        outer = box.grow(_HALO, whole)
+        clean = to_linear(np.ascontiguousarray(reference[outer.within(whole)]), table)
+        free = _free(mask[box.within(whole)], _any_channel(clean > limit), box, outer)
+        if free.any():
+            soft = blur(clean, _BLUR)
+            rows, columns = np.mgrid[_STEP // 2 : box.shape[0] : _STEP, _STEP // 2 : box.shape[1] : _STEP]
+            bend = _laplacian(soft, rows.ravel() + box.top - outer.top, columns.ravel() + box.left - outer.left)
+            base = _unit(box.crop(soft, outer)[_GRID].reshape(rows.size, -1))
+            found.append(Anchor(box, outer, free, base.reshape(*rows.shape, -1), bend.reshape(*rows.shape, -1)))
+    return tuple(found)
+
+
+def sample_light(
+    shot: Array, table: U16, transform: Transform, anchors: Sequence[Anchor], shape: tuple[int, int]
+) -> Samples:
+    """Pixels for the light fit: a shot read at full resolution where the reference has its anchors.
+
+    Parameters
+    ----------
+    shot
+        (H, W[, C]) as decoded.
+    table
+        Of the shot, from `linear_table`.
+    transform
+        Frame to shot.
+    anchors
+        From `anchors_of`.
+    shape
+        Of the frame.
+
+    A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
+    """
+    limit = _saturation(table)
+    found: list[tuple[F64, F32, F32, F32]] = []
+    for box, outer, free, base, bend in anchors:
+        seen, valid = resample(shot, transform, outer, table)
+        chosen = free & _free(True, _any_channel(seen > limit) | ~valid, box, outer)
+        if not chosen.any():
+            continue
+        light = box.crop(blur(seen, _BLUR), outer)[_GRID][chosen]
+        rows, columns = (at * _STEP + _STEP // 2 for at in np.nonzero(chosen))
+        x, y = units_of(columns + box.left, rows + box.top, shape)
+        found.append((np.stack([x, y], 1), _unit(light), base[chosen], bend[chosen]))
+    if not found:
+        raise Refusal("light", "no pixel of the board can be used for matching the light", REMEDY)
+    place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
+    starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
+    return Samples(place, image, base32, bends, starts, shape)
+
+
+def _saturation(table: U16) -> int:
+    return int(table[int(_SATURATED * (len(table) - 1))])
+
+
+def _any_channel(mask: Mask) -> Mask:
+    return mask if mask.ndim == 2 else np.asarray(mask.any(2))
+
+
+def _free(inside: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:
+    """Points of the sampling grid that are inside and have nothing bad within the blur."""
+    if bad.any():
+        grown = cv2.dilate(bad.astype(np.uint8), np.ones((2 * _HALO + 1, 2 * _HALO + 1), np.uint8))
+        inside = inside & (box.crop(grown, outer) == 0)
+    return np.broadcast_to(inside, box.shape)[_GRID]
+
+
+def _laplacian(light: U16, rows: Array, columns: Array) -> F32:
+    """Second differences at some pixels, per px^2, 1 = full scale."""
+    near = np.pad(light, [(_REACH, _REACH)] * 2 + [(0, 0)] * (light.ndim - 2), mode="edge")
+    y, x, far = rows + _REACH, columns + _REACH, _REACH
+    around = [_unit(near[at]) for at in ((y - far, x), (y + far, x), (y, x - far), (y, x + far))]
+    return np.asarray((sum(around) - np.float32(4) * _unit(near[y, x])) / np.float32(far * far), np.float32)
+
+
+def _unit(light: Array) -> F32:
+    return (light.reshape(len(light), -1) / np.float32(FULL_SCALE)).astype(np.float32)
+
+
+def _lattice(mask: Mask) -> list[Box]:
+    """Windows evenly over the outline, together about `_AREA` px."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return []
+    area = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    pitch = max(_WINDOW, round(_WINDOW * (area.pixels / _AREA) ** 0.5))
+    return [
+        Box(top, left, min(top + _WINDOW, area.bottom), min(left + _WINDOW, area.right))
+        for top in range(area.top, area.bottom, pitch)
+        for left in range(area.left, area.right, pitch)
+    ]
