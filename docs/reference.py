@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from residue_batch.cli import residue
 from residue_batch.config import json_schema
-from residue_batch.program import BUILTINS
+from residue_batch.program import BUILTINS, NAMED
 from residue_batch.report.meanings import FLAGS, STATUS
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -144,7 +144,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "Another number of elements was found on the frame than `expect` says.",
         "Check the frame; change `area`, `bright`, `grey`, `close` or `within`.",
     ),
-    "reference": ("The clean shot does not show the whole outline.", "Photograph the whole clean board."),
+    "outside": (
+        "A photograph that sets the light does not show the whole outline.",
+        "Photograph the whole board.",
+    ),
     # what has nothing to do with the board
     "worker_lost": (
         "The workers that measured it died. It is not kept in the records.",
@@ -284,7 +287,7 @@ def _builtins() -> Iterator[str]:
     yield "Always there; a name in `of:` may be any of them. `NAME.before` and `NAME.after` name one phase.\n"
     rows = [
         (f"`{name}`", str(one.kind), "each shot" if one.per_phase else "each board", one.meaning)
-        for name, one in BUILTINS.items()
+        for name, one in ((name, BUILTINS[name]) for name in NAMED)
     ]
     yield _table(("plane", "kind", "made for", "meaning"), rows)
 

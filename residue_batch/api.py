@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from residue_batch import __version__, records
-from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, scene_of
+from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
 from residue_batch.check import Checked, check
 from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
 from residue_batch.errors import Refusal, StaleRunError, UsageError
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import REFUSED, Record
-from residue_batch.picture import plane_picture, write_png
+from residue_batch.picture import plane_picture, regions_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.revisit import open_run, report, status, verdicts
@@ -118,7 +118,8 @@ def run(
     prepared = prepare(lot, workflow, board_type, sets, tile)
     for setting in prepared.settings.values():
         check_scene(setting)
-    folder = Path(out) / prepared.folder_name
+    # workers may stand in another folder
+    folder = Path(out).resolve() / prepared.folder_name
     with records.lock(folder):
         _begin(folder, prepared, any_versions)
         ledger = Ledger(folder, prepared, on_progress)
@@ -222,7 +223,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
     summary = lot_summary(dataset)
     verdicts = judge(prepared.workflow.limits, dataset)
     failed = verdict_of(verdicts) == "fail"
-    code = 1 if ledger.failures else 6 if failed else 3 if _refused(rows) else 0
+    code = 1 if ledger.bugs else 6 if failed else 3 if _refused(rows) else 0
     counts = {"boards": len(rows), "measured": len(rows) - _refused(rows), "refused": _refused(rows)}
     state = _head(prepared) | {"status": "finished", "counts": counts, "exit_code": code}
     results.write_zarr(dataset, folder / "lot.zarr", summary)
@@ -349,9 +350,11 @@ def try_pair(
 
 
 def _write_planes(folder: Path, board: Board) -> None:
-    """Every plane of the last pass as a PNG in the board frame."""
-    shape = scene_of(board.setting, board.shots[BEFORE]).shape
-    planes = every_plane(board, board.setting.program.passes[-1], Box.whole(shape))
+    """Every plane of the last pass as a PNG in the board frame, and the regions drawn on the frame image."""
+    scene = scene_of(board.setting, board.shots[BEFORE])
+    before = board.setting.frame or board.shots[BEFORE]
+    write_png(folder / "regions.png", regions_picture(read_photo(board.setting.board_type, before).pixels, scene))
+    planes = every_plane(board, board.setting.program.passes[-1], Box.whole(scene.shape))
     for key, plane in planes.items():
         if plane.ndim > 1:
             write_png(folder / f"{key}.png", plane_picture(plane))

@@ -15,7 +15,19 @@ from residue_batch.config import Workflow
 from residue_batch.errors import Problem, WorkflowError
 from residue_batch.matching.resample import blur_radius
 from residue_batch.measure import MEASURES, BoundMeasure
-from residue_batch.program import BUILTINS, NO_PHASE, PHASES, RESERVED, Key, Measured, Node, Pass, Program, variables_of
+from residue_batch.program import (
+    BUILTINS,
+    NAMED,
+    NO_PHASE,
+    PHASES,
+    RESERVED,
+    Key,
+    Measured,
+    Node,
+    Pass,
+    Program,
+    variables_of,
+)
 from residue_batch.step import STEPS, Bound, Kind, ParameterError, Signature
 from residue_batch.units import Pixels, resolve
 
@@ -81,7 +93,7 @@ class _Compiler:
         self.problems.append(self.workflow.problem(path, message, remedy, at=at))
 
     def known(self, name: str) -> bool:
-        return name in BUILTINS or name in self.workflow.planes
+        return name in NAMED or name in self.workflow.planes
 
     def split(self, name: str) -> tuple[str, str]:
         """``x.before`` -> (x, before); other names have no phase."""
@@ -170,7 +182,7 @@ class _Compiler:
         stem, phase = self.split(name)
         place = (*path, where)
         if not self.known(stem):
-            self.problem(place, f"there is no plane {stem!r}", _near(stem, [*self.workflow.planes, *BUILTINS]))
+            self.problem(place, f"there is no plane {stem!r}", _near(stem, [*self.workflow.planes, *NAMED]))
             return False
         kind = self.kind(stem)
         if kind is None:

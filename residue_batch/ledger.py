@@ -11,7 +11,7 @@ from typing import Any
 
 from residue_batch import records
 from residue_batch.board import Board, board_key
-from residue_batch.outcome import REFUSED, Record
+from residue_batch.outcome import INTERNAL_ERROR, REFUSED, Record
 from residue_batch.prepare import Prepared
 from residue_batch.run.inline import Done
 
@@ -39,7 +39,7 @@ class Ledger:
         self.stats = _stats(folder / JOURNAL)
         self.keys: dict[str, str] = {}
         self.shown: dict[str, Record] = {}
-        self.failures: dict[str, str] = {}
+        self.bugs: dict[str, str] = {}
         self.dashboard = ""
         self.total = len(prepared.scan.boards)
         for record in prepared.unusable():
@@ -75,7 +75,8 @@ class Ledger:
         """Keep what came back from one board."""
         if done.record is not None:
             if done.failure:
-                self.failures[done.board] = done.failure
+                if done.record["reason"] == INTERNAL_ERROR:
+                    self.bugs[done.board] = done.failure
                 self.shown[done.board] = done.record
             else:
                 log.append(done.record)

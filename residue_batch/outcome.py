@@ -20,9 +20,20 @@ from residue_batch.tally import Tally, select
 
 Record = dict[str, Any]
 
+INTERNAL_ERROR = "internal_error"
 MEASURED, REFUSED = "measured", "refused"
-STATUSES = ("measured", "refused", "unseen", "before_below_lod", "increase", "after_below_lob")
-FLAGS = ("indicative", "white_assumed", "film_confounded", "few_blocks", "tau_below_noise", "not_estimated")
+STATUSES = ("measured", "refused", "unseen", "increase", "before_below_lod", "after_below_lob")
+FLAGS = (
+    "indicative",
+    "white_assumed",
+    "film_confounded",
+    "few_blocks",
+    "below_zero",
+    "tau_below_noise",
+    "not_estimated",
+)
+PAIR_LOD = 5e-3
+"""Limit of detection without a clean reference: what the light match of two soiled shots leaves open."""
 BLOCK = 256
 FEW_BLOCKS = 20
 NOISE_FACTOR = 3.0
@@ -120,7 +131,7 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
     for measured in program.measures:
         values |= _values(measured, tally, len(scene.regions))
     status, bound = _statuses(program, values, setting.board_type, observable)
-    _withhold(values, status)
+    _withhold(values, [not _reducible(program, setting.board_type, values, index) for index in range(len(status))])
     if bound is not None:
         values["load_reduction_at_least_pct"] = bound
     flags = [
@@ -214,6 +225,17 @@ def load_measure(program: Program) -> Measured | None:
     )
 
 
+def detection_of(board_type: BoardType) -> tuple[float, float]:
+    """(limit of detection, limit of blank) of a board type, as loads.
+
+    Without a clean reference the former is at least ``PAIR_LOD``.
+    """
+    lod, lob = board_type.detection.lod, board_type.detection.lob
+    if board_type.reference == "pair":
+        lod, lob = max(lod, PAIR_LOD), max(lob, PAIR_LOD / 2)
+    return lod, lob
+
+
 def _statuses(
     program: Program, values: Mapping[str, Any], board_type: BoardType, observable: list[float]
 ) -> tuple[list[str], list[float] | None]:
@@ -221,33 +243,38 @@ def _statuses(
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES:
         return ["measured" if share > 0 else "unseen" for share in observable], None
-    lod = board_type.detection.lod
-    lob = board_type.detection.lob
+    lod, lob = detection_of(board_type)
     status, bound = [], []
     for before, after in zip(*values[primary.key], strict=True):
         least = math.nan
         if math.isnan(before) or math.isnan(after):
             status.append("unseen")
-        elif before < lod:
-            status.append("before_below_lod")
         elif after - before > lod:
             status.append("increase")
+        elif before < lod:
+            status.append("before_below_lod")
         elif after < lob:
             status.append("after_below_lob")
-            least = 100 * (1 - lod / before)
+            # a zero that lies below the limit of detection bounds nothing
+            least = 100 * (1 - lod / before) if after > -lod else math.nan
         else:
             status.append("measured")
         bound.append(least)
     return status, bound
 
 
-def _withhold(values: dict[str, Any], status: list[str]) -> None:
+def _withhold(values: dict[str, Any], hide: list[bool]) -> None:
     """No reduction where there was nothing to reduce."""
     for name in [n for n in values if n.endswith("_reduction_pct")]:
-        values[name] = [
-            _nothing(value) if state in ("before_below_lod", "unseen") else value
-            for value, state in zip(values[name], status, strict=False)
-        ]
+        values[name] = [_nothing(value) if hidden else value for value, hidden in zip(values[name], hide, strict=False)]
+
+
+def _reducible(program: Program, board_type: BoardType, values: Mapping[str, Any], index: int) -> bool:
+    """Whether there was enough before cleaning to speak of a reduction."""
+    primary = load_measure(program)
+    if primary is None or primary.phases != PHASES or len(values[primary.key][0]) <= index:
+        return True
+    return bool(values[primary.key][0][index] >= detection_of(board_type)[0])
 
 
 def _nothing(value: Any) -> Any:
@@ -263,10 +290,20 @@ def _flags(
         "white_assumed": scene.white_assumed,
         "film_confounded": any(one.film_confounded for one in light),
         "few_blocks": observable_px < FEW_BLOCKS * BLOCK**2,
+        "below_zero": _below_zero(program, values, board.setting.board_type, index),
         "tau_below_noise": _tau_below_noise(program, values, index),
         "not_estimated": True,
     }
     return [name for name in FLAGS if found[name]]
+
+
+def _below_zero(program: Program, values: Mapping[str, Any], board_type: BoardType, index: int) -> bool:
+    """Whether a load lies below minus the limit of detection: then the zero of the scale is off."""
+    primary = load_measure(program)
+    if primary is None or primary.phases != PHASES:
+        return False
+    lod, _ = detection_of(board_type)
+    return any(phase[index] < -lod for phase in values[primary.key] if len(phase) > index)
 
 
 def _tau_below_noise(program: Program, values: Mapping[str, Any], index: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,12 +12,15 @@ import numpy as np
 from residue_batch.errors import ResidueError
 from residue_batch.geometry import Array
 from residue_batch.program import AFTER, BEFORE, PHASES
+from residue_batch.scene import IGNORED
 from residue_batch.tally import Tally, select
 
 RESIDUE = (230, 30, 140)
 REMOVED = (40, 190, 90)
 HIDDEN = (70, 110, 230)
 """RGB of what remains, of what is gone, and of what could not be seen."""
+
+REGION_COLOURS = ((255, 210, 0), (255, 80, 200), (0, 220, 255), (150, 255, 80), (255, 140, 60))
 
 QUALITY = 82
 _FULL_OPACITY = 0.25  # of white: the overlay is opaque from here on
@@ -99,6 +103,24 @@ def plane_picture(plane: Array) -> Array:
         # a gamma of 2.2 is near enough to sRGB for the eye
         code = (np.clip(plane, 0, 1) ** np.float32(1 / 2.2) * 255).astype(np.uint8)
     return _rgb(np.ascontiguousarray(np.moveaxis(code, 0, -1)))
+
+
+def regions_picture(frame: Array, scene: Any) -> Array:
+    """The frame image with the outline of every region and its name, and ignored areas in blue."""
+    picture = _rgb(frame if frame.dtype == np.uint8 else (frame >> 8).astype(np.uint8)).copy()
+    ignored = scene.mask & np.uint32(IGNORED) != 0
+    picture[ignored] = picture[ignored] // 2 + np.array(HIDDEN, np.uint8) // 2
+    thick = max(max(scene.shape) // 700, 1)
+    for index, name in enumerate(scene.regions):
+        colour = REGION_COLOURS[index % len(REGION_COLOURS)]
+        inside = (scene.mask >> np.uint32(index) & 1).astype(np.uint8)
+        lines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(picture, lines, -1, colour, thick)
+        if lines:
+            x, y, _, _ = cv2.boundingRect(max(lines, key=cv2.contourArea))
+            place = (x + 4 * thick, y + 14 * thick)
+            cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, colour, thick, cv2.LINE_AA)
+    return picture
 
 
 def write_png(path: Path, image: Array) -> None:

@@ -58,11 +58,11 @@ class Builtin:
 
 
 BUILTINS: dict[str, Builtin] = {
-    "light": Builtin(Kind.LIGHT, True, (), "the shot in linear light, resampled into the board frame; raw and image"),
-    "raw": Builtin(Kind.RAW, True, ("light",), "the shot as taken, in code values, in the board frame"),
+    "_light": Builtin(Kind.LIGHT, True, (), "the shot in linear light, resampled into the board frame; raw and image"),
+    "raw": Builtin(Kind.RAW, True, ("_light",), "the shot as taken, in code values, in the board frame"),
     "valid": Builtin(Kind.MASK, True, (), "pixels that the photograph shows"),
     "saturated": Builtin(Kind.MASK, True, ("raw",), "pixels with every channel at full scale"),
-    "image": Builtin(Kind.COLOUR, True, ("light",), "the shot in linear light, in the light of the reference"),
+    "image": Builtin(Kind.COLOUR, True, ("_light",), "the shot in linear light, in the light of the reference"),
     "reference": Builtin(Kind.COLOUR, False, (), "the clean colour of the board"),
     "white": Builtin(Kind.WHITE, False, (), "the colour of white residue"),
     "outline": Builtin(Kind.MASK, False, (), "the board, without the bench around it"),
@@ -74,7 +74,10 @@ BUILTINS: dict[str, Builtin] = {
         "pixels where residue can be seen in both photographs",
     ),
 }
-"""In ``pair`` mode ``reference`` reads ``image.before`` and ``image.after``."""
+"""In ``pair`` mode ``reference`` reads ``image.before`` and ``image.after``. What begins with _ is no name for YAML."""
+
+NAMED = tuple(name for name in BUILTINS if not name.startswith("_"))
+"""The built-in planes that a workflow may name."""
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ done. The log is the truth; tables and stores are derived from it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self
 
 from residue_batch.canonical import canonical
 from residue_batch.errors import LockedError
 from residue_batch.outcome import Record
 
-LOG = "records.log"
+LOG, LOCK = "records.log", ".lock"
 
 
 def line_of(record: Record) -> bytes:
@@ -98,12 +98,35 @@ def lock(folder: Path) -> Iterator[None]:
         If another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LockedError(f"{folder} is being written by another run; wait for it, or give another --out") from None
+    with (folder / LOCK).open("a") as handle:
+        if not _taken(handle):
+            raise LockedError(f"{folder} is being written by another run; wait for it, or give another --out")
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process writes the run directory now."""
+    path = folder / LOCK
+    if not path.exists():
+        return False
+    with path.open("a") as handle:
+        return not _taken(handle)
+
+
+def _taken(handle: IO[str]) -> bool:
+    """Take the lock of an open file, until it is closed; False if another process has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 from datetime import datetime
@@ -79,7 +78,7 @@ def status(folder: str | Path) -> dict[str, Any]:
     kept, damaged = records.read(path)
     refused = sum(record["outcome"] == REFUSED for record in kept.values())
     seconds, last = _journal(path / JOURNAL)
-    writing = _locked(path)
+    writing = records.is_locked(path)
     shown = head["status"]
     if shown == "running" and not writing:
         shown = "interrupted"  # it was killed before it could say so
@@ -111,20 +110,6 @@ def _journal(path: Path) -> tuple[list[float], str | None]:
         seconds.append(float(entry.get("seconds", 0)))
         last = entry.get("at", last)
     return seconds, last
-
-
-def _locked(folder: Path) -> bool:
-    """Whether another process writes the directory."""
-    path = folder / ".lock"
-    if not path.exists():
-        return False
-    with path.open("r") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    return False
 
 
 def report(folder: str | Path) -> Path:

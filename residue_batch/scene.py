@@ -75,9 +75,7 @@ class Scene:
         return self.clean[:, rows, columns] * np.float32(1 / FULL_SCALE)
 
 
-def scene_of_type(
-    board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float
-) -> Scene:
+def scene_of_type(board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float) -> Scene:
     """The scene of a board type with a clean reference.
 
     Parameters

@@ -129,7 +129,7 @@ def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {
-    "light": _light,
+    "_light": _light,
     "raw": _raw,
     "valid": _valid,
     "saturated": _saturated,

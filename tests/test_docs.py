@@ -29,7 +29,7 @@ from residue_batch.demo import COLOUR, SEED, SHAPE
 from residue_batch.measure import MEASURES
 from residue_batch.outcome import FLAGS
 from residue_batch.photo.header import Reason
-from residue_batch.program import BUILTINS
+from residue_batch.program import NAMED
 from residue_batch.results import REGION_STATUSES
 from residue_batch.step import STEPS, Kind
 from residue_batch.synthetic import write_lot
@@ -146,7 +146,7 @@ def test_every_yaml_key_is_explained_on_the_page_of_its_kind(kind: str) -> None:
 
 def test_every_built_in_plane_is_explained() -> None:
     for page in ("workflows", "reference"):
-        assert set(BUILTINS) - words(page) == set()
+        assert set(NAMED) - words(page) == set()
 
 
 def test_every_status_flag_and_gate_is_explained() -> None:
@@ -212,7 +212,7 @@ def completed(data: dict[str, Any]) -> str:
         of = spec.get("of", [])
         for position, name in enumerate([of] if isinstance(of, str) else of):
             stem = name.removesuffix(".before").removesuffix(".after")
-            if stem in {*data["planes"], *BUILTINS, "opacity", "glare", "residue"}:
+            if stem in {*data["planes"], *NAMED, "opacity", "glare", "residue"}:
                 continue
             mask = Kind.MASK in inputs[min(position, len(inputs) - 1)].kinds
             data["planes"] |= {stem: {"step": "contrast"} if mask else {"step": "luma", "of": "raw"}}

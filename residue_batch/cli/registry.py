@@ -59,9 +59,9 @@ def steps(name: str | None, *, as_json: bool) -> int:
 
 
 def _builtins() -> list[str]:
-    from residue_batch.program import BUILTINS
+    from residue_batch.program import NAMED
 
-    return list(BUILTINS)
+    return list(NAMED)
 
 
 def _entries() -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ FLAGS = {
     "film_confounded": "Nothing in the photograph tells an even film from a different exposure: a board-wide haze "
     "may be missed.",
     "few_blocks": "The area is small (fewer than 20 squares of 256 px): the number may depend on a few spots.",
+    "below_zero": "A load came out clearly below nothing: the light of a shot or its glare was not matched well here, "
+    "so trust the change, not the level.",
     "tau_below_noise": "The opacity that counts as covered is less than three times the noise: the area counts noise.",
     "not_estimated": "No interval was estimated for this number: differences of a few points between boards may "
     "mean nothing.",

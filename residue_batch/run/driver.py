@@ -16,7 +16,7 @@ from distributed import Client, Future, KilledWorker
 from residue_batch import board as boards
 from residue_batch.board import Board
 from residue_batch.errors import ClusterError, Refusal
-from residue_batch.outcome import refused
+from residue_batch.outcome import INTERNAL_ERROR, refused
 from residue_batch.plan import TASK_SECONDS, Plan
 from residue_batch.run.cluster import watch, worker_memory
 from residue_batch.run.graph import run_graph
@@ -126,7 +126,7 @@ def _results(client: Client, future: Future, batch: Sequence[Work]) -> Iterator[
         raise ClusterError("the Dask scheduler went away; the same command resumes")
     error = future.exception()
     lost = isinstance(error, KilledWorker)
-    reason = "worker_lost" if lost else "internal_error"
+    reason = "worker_lost" if lost else INTERNAL_ERROR
     what = "the workers that measured it died" if lost else f"{type(error).__name__}: {error}"
     for board, _ in batch:
         refusal = Refusal(reason, what, "run the same command again; give workers more memory if it repeats")

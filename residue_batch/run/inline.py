@@ -16,7 +16,7 @@ from residue_batch import board as boards
 from residue_batch import photo
 from residue_batch.board import Board, PhotoFile
 from residue_batch.errors import ClusterError, Refusal
-from residue_batch.outcome import Record, refused
+from residue_batch.outcome import INTERNAL_ERROR, Record, refused
 from residue_batch.plan import Plan
 
 
@@ -87,7 +87,7 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
         raise
     except Exception as error:  # a bug in one board must not end the night
         failure = traceback.format_exc()
-        refusal = Refusal("internal_error", f"{type(error).__name__}: {error}", "report this with run.jsonl")
+        refusal = Refusal(INTERNAL_ERROR, f"{type(error).__name__}: {error}", "report this with run.jsonl")
         record = refused(board.name, board.lot, name, board.key, refusal)
     finally:
         boards.forget_photographs()
