@@ -8,6 +8,7 @@ areas that share an edge share no pixel and leave none out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,8 +25,19 @@ Image = npt.NDArray[Any]
 Shape = tuple[int, int]
 
 
-def region_masks(board_type: BoardType, frame_image: Image | None, shape: Shape) -> dict[str, Mask]:
-    """Every region of a board type, ``whole`` first, each clipped to the outline.
+class Areas(NamedTuple):
+    """The areas of a board type on its frame; every mask is (height, width) bool."""
+
+    regions: dict[str, Mask]
+    """Every region, ``whole`` first, each clipped to the outline."""
+    ignored: Mask
+    """Where nothing is measured."""
+    white: Mask | None
+    """The declared white patch."""
+
+
+def areas_of(board_type: BoardType, frame_image: Image | None, shape: Shape) -> Areas:
+    """Every area of a board type.
 
     Parameters
     ----------
@@ -42,23 +54,12 @@ def region_masks(board_type: BoardType, frame_image: Image | None, shape: Shape)
     Refusal
         ``elements`` when another number of elements is found than expected.
     """
-    return _Rasteriser(board_type, frame_image, shape).regions()
-
-
-def ignored_mask(board_type: BoardType, frame_image: Image | None, shape: Shape) -> Mask:
-    """Where nothing is measured."""
     draw = _Rasteriser(board_type, frame_image, shape)
-    mask = np.zeros(shape, np.bool_)
+    ignored = np.zeros(shape, np.bool_)
     for index, area in enumerate(board_type.ignore):
-        mask |= draw.area(area, area.name or f"ignored area {index + 1}")
-    return mask
-
-
-def white_mask(board_type: BoardType, shape: Shape) -> Mask | None:
-    """The declared white patch, or None."""
-    if board_type.white is None:
-        return None
-    return _Rasteriser(board_type, None, shape).drawn(board_type.white)
+        ignored |= draw.area(area, area.name or f"ignored area {index + 1}")
+    white = None if board_type.white is None else draw.drawn(board_type.white)
+    return Areas(draw.regions(), ignored, white)
 
 
 def outline_mask(board_type: BoardType, shape: Shape) -> Mask:
@@ -172,12 +173,12 @@ def bright_metal(
     Works on code values or linear light alike: brightness is relative to the
     99.5th percentile inside ``within``.
     """
-    pixels = _unit_range(image)
-    bright = pixels.max(axis=2)
-    dark = pixels.min(axis=2)
-    level = float(np.percentile(bright[within], 99.5)) if within.any() else 0.0
+    channels = cv2.split(np.ascontiguousarray(image[:, :, :3] if image.ndim == 3 else image))
+    bright, dark = np.asarray(reduce(cv2.max, channels)), np.asarray(reduce(cv2.min, channels))
+    level = float(np.percentile(bright[within][::BRIGHT_STEP], 99.5)) if within.any() else 0.0
     candidate = within & (bright >= search.bright * level) & (bright > 0)
-    candidate &= (bright - dark) <= search.grey * bright
+    # bright - dark <= grey * bright, without the wrap-around of unsigned codes
+    candidate &= dark >= np.float32(1 - search.grey) * bright
     gap = units.resolve(search.close, units.Pixels, pixel_size_um)
     if gap >= 1:
         candidate = _closed(candidate, gap / 2 + 0.5) & within
@@ -191,6 +192,9 @@ def bright_metal(
     fitting = [b for b, fits in zip(blobs[1:count], right[1:], strict=True) if fits]
     others = [b for b, fits in zip(blobs[1:count], right[1:], strict=True) if not fits]
     return mask, fitting, sorted(others, reverse=True)
+
+
+BRIGHT_STEP = 7  # the percentile of every seventh pixel is near enough
 
 
 class _Rasteriser:
@@ -266,13 +270,6 @@ def _bounds(mask: Mask) -> tuple[int, int, int, int] | None:
         return None
     columns = np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _unit_range(image: Image) -> npt.NDArray[np.float32]:
-    pixels = np.asarray(image)
-    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
-    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]
-    return pixels.astype(np.float32) / np.float32(full)
 
 
 def _closed(mask: Mask, radius: float) -> Mask:

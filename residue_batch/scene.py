@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from residue_batch import photo
-from residue_batch.areas import ignored_mask, outline_mask, region_masks, white_mask
+from residue_batch.areas import areas_of, outline_mask
 from residue_batch.config import BoardType
+from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box
 from residue_batch.matching.reference import white_colour
@@ -132,15 +133,14 @@ def _seen_in_frame(
 def _scene(board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool) -> Scene:
     """A scene with the geometry of ``frame`` and the light of ``code``."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
-    regions = region_masks(board_type, frame.pixels, shape)
-    mask = np.zeros(shape, np.uint32)
+    regions, ignored, patch = areas_of(board_type, frame.pixels, shape)
+    mask = ignored.astype(np.uint32) * np.uint32(IGNORED)
     for index, region in enumerate(regions.values()):
         mask |= region.astype(np.uint32) << np.uint32(index)
-    mask |= ignored_mask(board_type, frame.pixels, shape).astype(np.uint32) * np.uint32(IGNORED)
-    where = np.asarray(mask & np.uint32(IGNORED | 1) == 1)
+    where = regions[WHOLE] & ~ignored
     table = linear_table(code.dtype, frame.tone)
     light = blur(to_linear(code, table), blur_px)
-    white, assumed = white_colour(light, white_mask(board_type, shape))
+    white, assumed = white_colour(light, patch)
     return Scene(
         shape=shape,
         channels=code.shape[2],

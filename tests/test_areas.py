@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residue_batch.areas import (
+    areas_of,
     box_mask,
     bright_metal,
     grow_mask,
-    ignored_mask,
     outline_mask,
     part_mask,
     polygon_mask,
-    region_masks,
-    white_mask,
 )
 from residue_batch.config import BoardType
 from residue_batch.config.board_type import Search
@@ -132,7 +130,7 @@ def board(**more: Any) -> BoardType:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_bright_metal_elements_are_found_and_their_marks_filled(kind: type) -> None:
-    mask = region_masks(board(), elements(kind=kind), (120, 300))["metal"]
+    mask = areas_of(board(), elements(kind=kind), (120, 300)).regions["metal"]
     expected = np.zeros((120, 300), np.bool_)
     for i in range(6):
         expected[40:70, 10 + 45 * i : 40 + 45 * i] = True
@@ -141,10 +139,10 @@ def test_bright_metal_elements_are_found_and_their_marks_filled(kind: type) -> N
 
 def test_another_number_of_elements_is_a_refusal_that_says_what_was_found() -> None:
     with pytest.raises(Refusal, match="found 5 of 6 elements of 500 px2 to 2000 px2; others: 9 px2 at") as caught:
-        region_masks(board(), elements(5), (120, 300))
+        areas_of(board(), elements(5), (120, 300)).regions
     assert caught.value.reason == "elements"
     with pytest.raises(Refusal, match="no frame image"):
-        region_masks(board(), None, (120, 300))
+        areas_of(board(), None, (120, 300)).regions
 
 
 def test_grey_and_black_images_have_no_colour_to_look_at() -> None:
@@ -170,20 +168,20 @@ def test_regions_are_made_from_one_another_and_stay_inside_the_outline() -> None
         white={"box": [100, 100, 3, 3]},
     )
     image = elements()
-    masks = region_masks(board_type, image, (120, 300))
+    masks = areas_of(board_type, image, (120, 300)).regions
     assert list(masks) == ["whole", "bars", "around", "metal", "joints"]
     assert masks["whole"].sum() == 300 * 72
     assert all(not (m & ~masks["whole"]).any() for m in masks.values())
     np.testing.assert_array_equal(masks["joints"], masks["around"] | masks["metal"])
     assert not (masks["around"] & masks["metal"]).any()
     assert masks["bars"].sum() == pytest.approx(6 * 30 * 6, rel=0.05)
-    ignored = ignored_mask(board_type, image, (120, 300))
+    ignored = areas_of(board_type, image, (120, 300)).ignored
     assert ignored[:5, :5].all()
     assert ignored[masks["bars"]].all()
-    white = white_mask(board_type, (120, 300))
+    white = areas_of(board_type, image, (120, 300)).white
     assert white is not None
     assert white.sum() == 9
-    assert white_mask(board(), (120, 300)) is None
+    assert areas_of(board(), image, (120, 300)).white is None
     np.testing.assert_array_equal(outline_mask(board_type, (120, 300)), masks["whole"])
 
 

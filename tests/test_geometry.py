@@ -12,7 +12,7 @@ from residue_batch.geometry import Box, Transform, strips, tiles
 sides = st.integers(1, 90)
 sizes = st.integers(1, 100)
 places = st.integers(-50, 50)
-boxes = st.builds(lambda t, l, h, w: Box(t, l, t + h, l + w), places, places, st.integers(0, 40), st.integers(0, 40))
+boxes = st.builds(lambda y, x, h, w: Box(y, x, y + h, x + w), places, places, st.integers(0, 40), st.integers(0, 40))
 halos = st.integers(0, 30)
 
 

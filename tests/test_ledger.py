@@ -74,7 +74,7 @@ def test_a_failure_is_shown_and_not_kept(prepared: Prepared, tmp_path: Path) -> 
     (first, _), *_ = ledger.work()
     take(ledger, finished(first, failure="Traceback ..."))
     assert [row["board"] for row in ledger.rows()] == ["B001"]
-    assert ledger.failures == {"B001": "Traceback ..."}
+    assert ledger.bugs == {"B001": "Traceback ..."}
     assert records.read(tmp_path) == ({}, 0)
     assert [board.name for board, _ in Ledger(tmp_path, prepared, None).work()] == ["B001", "B002"]
 

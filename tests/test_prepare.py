@@ -75,10 +75,14 @@ def test_a_golden_shot_that_cannot_be_read_is_a_mistake_of_the_board_type(own: S
         assert any("golden" in line and line.startswith("small.yaml:") for line in problems(own))
         return
     golden.write_bytes(b"" if damage == "empty" else b"hello")
-    with pytest.raises(ConfigError) as caught:
-        for setting in prepare(own.lot, own.workflow).settings.values():
-            check_scene(setting)
-    assert "golden" in str(caught.value)
+    with pytest.raises(ConfigError, match="golden"):
+        whole(own)
+
+
+def whole(lot: SmallLot) -> None:
+    """All that `run` looks at before it starts."""
+    for setting in prepare(lot.lot, lot.workflow).settings.values():
+        check_scene(setting)
 
 
 def test_regions_that_are_not_found_end_the_run_before_it_starts(own: SmallLot) -> None:

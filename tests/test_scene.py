@@ -15,7 +15,7 @@ from residue_batch.config import load_board_type
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, tiles
 from residue_batch.matching.resample import FULL_SCALE
-from residue_batch.scene import IGNORED, Scene, scene_of_shot, scene_of_type
+from residue_batch.scene import IGNORED, Scene, scene_of_pair, scene_of_type
 
 
 def golden(lot: SmallLot) -> photo.Photo:
@@ -24,8 +24,8 @@ def golden(lot: SmallLot) -> photo.Photo:
 
 @pytest.fixture(scope="module")
 def scene(lot: SmallLot) -> Scene:
-    made, found = scene_of_type(load_board_type(str(lot.board_type)), golden(lot), None, 1.5)
-    assert found is None
+    made = scene_of_type(load_board_type(str(lot.board_type)), golden(lot), None, 1.5)
+    assert made.registration is None
     return made
 
 
@@ -50,12 +50,6 @@ def test_a_box_of_the_scene_is_a_cut_of_the_whole(scene: Scene) -> None:
         assert np.array_equal(scene.reference(tile), whole_clean[:, rows, columns])
 
 
-def test_shots_are_matched_on_the_board_without_what_is_ignored(scene: Scene) -> None:
-    bits = scene.bits(Box.whole(scene.shape))
-    assert np.array_equal(scene.matchable, (bits & 1 != 0) & (bits & IGNORED == 0))
-    assert scene.matchable.any()
-
-
 def test_the_reference_is_linear_light_of_full_scale_one(scene: Scene) -> None:
     clean = scene.reference(Box.whole(scene.shape))
     assert clean.dtype == np.float32
@@ -70,28 +64,30 @@ def test_the_reference_is_linear_light_of_full_scale_one(scene: Scene) -> None:
 def test_without_a_patch_white_is_assumed(lot: SmallLot, tmp_path: Path) -> None:
     path = small.write_type(tmp_path / "t.yaml", lot.truth, golden=str(lot.folder / lot.truth.golden))
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("white:")))
-    made, _ = scene_of_type(load_board_type(str(path)), golden(lot), None, 1.5)
+    made = scene_of_type(load_board_type(str(path)), golden(lot), None, 1.5)
     assert made.white_assumed
-    assert made.patch is None
 
 
 def test_a_pair_has_no_clean_colour(lot: SmallLot, tmp_path: Path) -> None:
     path = small.write_type(tmp_path / "t.yaml", lot.truth, "pair", golden=str(lot.folder / lot.truth.golden))
-    made, _ = scene_of_type(load_board_type(str(path)), golden(lot), None, 1.5)
+    before = photo.read(lot.shot(0, "before"))
+    made = scene_of_pair(load_board_type(str(path)), golden(lot), before, 1.5)
     assert made.clean is None
-    assert made.clean_code is None
+    assert made.shape == small.SHAPE
+    assert made.registration is not None
+    assert made.registration.displacement_px > 0.5
 
 
-def test_a_golden_shot_beside_the_frame_is_brought_into_it(lot: SmallLot) -> None:
+def test_a_golden_shot_beside_the_frame_is_brought_into_it(lot: SmallLot, scene: Scene) -> None:
     board_type = load_board_type(str(lot.board_type))
     frame = photo.read(lot.shot(0, "before"))
-    made, found = scene_of_type(board_type, frame, golden(lot), 1.5)
-    assert found is not None
-    assert found.displacement_px > 0.5
-    assert made.code is frame.pixels
-    assert made.clean_code is not None
-    same, _ = scene_of_type(board_type, golden(lot), golden(lot), 1.5)
-    assert same.clean_code is same.code, "the golden shot is the frame: nothing is moved"
+    made = scene_of_type(board_type, frame, golden(lot), 1.5)
+    assert made.registration is not None
+    assert made.registration.displacement_px > 0.5
+    same = scene_of_type(board_type, golden(lot), golden(lot), 1.5)
+    assert same.registration is None, "the golden shot is the frame: nothing is moved"
+    everywhere = Box.whole(same.shape)
+    assert np.array_equal(same.reference(everywhere), scene.reference(everywhere))
 
 
 def test_grey_and_colour_do_not_mix(lot: SmallLot, tmp_path: Path) -> None:
@@ -108,14 +104,14 @@ def test_a_golden_shot_that_cuts_the_board_off_is_refused(lot: SmallLot, tmp_pat
     cut = photo.read(small.write_image(tmp_path / "cut.png", image[:, : image.shape[1] * 3 // 4]))
     with pytest.raises(Refusal) as caught:
         scene_of_type(load_board_type(str(lot.board_type)), golden(lot), cut, 1.5)
-    assert caught.value.reason in {"reference", "registration"}
+    assert caught.value.reason in {"outside", "registration"}
 
 
 def test_a_grey_scene_has_one_channel(lot: SmallLot, tmp_path: Path) -> None:
     path = small.write_image(
         tmp_path / "g.png", cv2.cvtColor(small.read_image(lot.folder / lot.truth.golden), cv2.COLOR_BGR2GRAY)
     )
-    made, _ = scene_of_type(load_board_type(str(lot.board_type)), photo.read(path), None, 1.5)
+    made = scene_of_type(load_board_type(str(lot.board_type)), photo.read(path), None, 1.5)
     assert made.reference(Box(0, 0, 5, 7)).shape == (1, 5, 7)
     assert made.white.shape == (1,)
 
@@ -125,6 +121,8 @@ def test_the_frame_may_be_the_before_shot_itself(lot: SmallLot, tmp_path: Path) 
     path.write_text(
         "schema: 1\nboard_type: any\nreference: pair\nunits: fraction\noutline: {box: [0.1, 0.1, 0.8, 0.8]}\n"
     )
-    made = scene_of_shot(load_board_type(str(path)), photo.read(lot.shot(0, "before")), 1.5)
+    made = scene_of_pair(load_board_type(str(path)), None, photo.read(lot.shot(0, "before")), 1.5)
     assert made.shape == small.SHAPE
-    assert np.count_nonzero(made.matchable) == pytest.approx(0.64 * small.SHAPE[0] * small.SHAPE[1], rel=0.02)
+    assert made.registration is None
+    outline = np.count_nonzero(made.bits(Box.whole(made.shape)) & 1)
+    assert outline == pytest.approx(0.64 * small.SHAPE[0] * small.SHAPE[1], rel=0.02)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import EVERY_STEP, FLUX, SHAPE, SmallLot
 
-from residue_batch.board import Board, _sources, every_plane, plan_board, thumb_scale
+from residue_batch.board import Board, every_plane, plan_board, sources_of, thumb_scale
 from residue_batch.geometry import Box, tiles
 from residue_batch.program import PHASES, Key
 from residue_batch.run.inline import identify
@@ -85,7 +85,7 @@ def test_a_pass_returns_what_it_is_for_on_the_tile_exactly(board: Board) -> None
     tile = Box(100, 100, 164, 190)
     program = board.setting.program
     for visit in program.passes:
-        planes = walk(visit, _sources(board), tile, board.fits)
+        planes = walk(visit, sources_of(board), tile, board.fits)
         for key, plane in planes.items():
             assert plane.ndim == 1 or plane.shape[-2:] == tile.shape, key
     wanted = {k for m in program.measures for _, keys, where in m.inputs for k in (*keys, where)}
@@ -93,7 +93,7 @@ def test_a_pass_returns_what_it_is_for_on_the_tile_exactly(board: Board) -> None
 
 
 def test_nothing_writes_into_the_sources(board: Board) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     before = [sources.scene.mask.copy(), *(view.pixels.copy() for view in sources.views.values())]
     walk(sources.program.passes[-1], sources, Box(0, 0, 120, 130), board.fits)
     after = [sources.scene.mask, *(view.pixels for view in sources.views.values())]
@@ -101,7 +101,7 @@ def test_nothing_writes_into_the_sources(board: Board) -> None:
 
 
 def test_tallies_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     visit = sources.program.passes[-1]
 
     def measured(tile: Box) -> dict[str, np.ndarray]:
@@ -115,7 +115,7 @@ def test_tallies_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
 
 
 def test_fits_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     for visit in sources.program.passes[:-1]:
         parts = merge_all(fit_tile(visit, sources, tile, board.fits) for tile in tiles(SHAPE, 150))
         one = fit_tile(visit, sources, FRAME, board.fits)
@@ -125,14 +125,14 @@ def test_fits_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
 
 
 def test_a_tile_off_the_board_counts_nothing(board: Board) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     corner = Box(0, 0, 8, 8)
     tally = measure_tile(sources, corner, walk(sources.program.passes[-1], sources, corner, board.fits))
     assert set(tally) == {"tiles"}
 
 
 def test_counted_pixels_are_those_of_the_masks(board: Board, whole: list[dict[Key, np.ndarray]]) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     tally = measure_tile(sources, FRAME, walk(sources.program.passes[-1], sources, FRAME, board.fits))
     observable = whole[-1][Key("observable")]
     bits = sources.scene.bits(FRAME)
@@ -151,7 +151,7 @@ def test_excluded_planes_are_not_observable(board: Board, whole: list[dict[Key, 
 
 @pytest.mark.parametrize("size", [64, 128, 192])
 def test_thumbnails_of_tiles_fit_together(board: Board, size: int) -> None:
-    sources = _sources(board)
+    sources = sources_of(board)
     scale = thumb_scale(SHAPE, replace(board.setting, tile=size, thumb=100))
     assert size % scale == 0
     visit = sources.program.passes[-1]
