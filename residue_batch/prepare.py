@@ -146,7 +146,10 @@ def check_scene(setting: Setting) -> None:
     except (Refusal, UsageError) as error:
         remedy = error.remedy if isinstance(error, Refusal) else ""
         message = error.message if isinstance(error, Refusal) else str(error)
-        raise ConfigError(setting.board_type.problem(("board_type",), message, remedy)) from None
+        # a message about a region begins with its name
+        region = message.partition(":")[0]
+        path = ("regions", region) if region in setting.board_type.regions else ("board_type",)
+        raise ConfigError(setting.board_type.problem(path, message, remedy, at="key")) from None
 
 
 def prepare(

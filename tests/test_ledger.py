@@ -26,10 +26,10 @@ def prepared(lot: SmallLot) -> Prepared:
     return prepare(lot.lot, lot.workflow)
 
 
-def finished(board: Board, failure: str = "") -> Done:
+def finished(board: Board, reason: str = "rotated", failure: str = "") -> Done:
     """What measuring the board would have brought, as a refusal: it is shorter."""
     board, stats = identify(board)
-    record = refused(board.name, board.lot, "small", board.key, Refusal("rotated", "turned"))
+    record = refused(board.name, board.lot, "small", board.key, Refusal(reason, "turned"))
     return Done(board.name, board.key, record, dict(board.shots), stats, 1.0, failure)
 
 
@@ -69,12 +69,13 @@ def test_without_the_journal_a_board_is_hashed_but_known(prepared: Prepared, tmp
     assert (tmp_path / records.LOG).read_bytes().count(b"\n") == 1
 
 
-def test_a_failure_is_shown_and_not_kept(prepared: Prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reason", "bug"), [("internal_error", True), ("worker_lost", False)])
+def test_a_failure_is_shown_and_not_kept(prepared: Prepared, tmp_path: Path, reason: str, bug: bool) -> None:
     ledger = Ledger(tmp_path, prepared, None)
     (first, _), *_ = ledger.work()
-    take(ledger, finished(first, failure="Traceback ..."))
+    take(ledger, finished(first, reason, "Traceback ..."))
     assert [row["board"] for row in ledger.rows()] == ["B001"]
-    assert ledger.bugs == {"B001": "Traceback ..."}
+    assert ledger.bugs == ({"B001": "Traceback ..."} if bug else {})
     assert records.read(tmp_path) == ({}, 0)
     assert [board.name for board, _ in Ledger(tmp_path, prepared, None).work()] == ["B001", "B002"]
 
