@@ -20,9 +20,9 @@ import cv2
 
 import residue_batch
 from residue_batch.board import Board, forget_photographs, plan_board, read_photo
-from residue_batch.plan import Stage
+from residue_batch.engine.inline import identify
 from residue_batch.prepare import check_scene, prepare
-from residue_batch.run.inline import identify
+from residue_batch.stages import Stage
 
 REPEATS = 2
 

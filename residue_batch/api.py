@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from residue_batch import __version__, records
 from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
-from residue_batch.check import Checked, check
+from residue_batch.checking import Checked, check
 from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
+from residue_batch.engine.inline import Done, run_inline, settle
 from residue_batch.errors import Refusal, StaleRunError, UsageError
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
@@ -29,7 +30,6 @@ from residue_batch.picture import plane_picture, regions_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.revisit import open_run, report, status, verdicts
-from residue_batch.run.inline import Done, run_inline, settle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -143,8 +143,8 @@ def _measured(
         return
     from itertools import chain
 
-    from residue_batch.run.cluster import open_cluster
-    from residue_batch.run.driver import drive
+    from residue_batch.engine.cluster import open_cluster
+    from residue_batch.engine.driver import drive
 
     with open_cluster(_cluster_spec(cluster, sets), workers) as client:
         ledger.dashboard = str(client.dashboard_link or "")
@@ -217,6 +217,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
     from residue_batch import results
     from residue_batch.report import ReportData, render
     from residue_batch.statistics import judge, lot_summary, verdict_of
+    from residue_batch.tables import boards_csv
 
     rows = ledger.rows()
     dataset = results.dataset(rows, prepared.program, _attributes(prepared))
@@ -227,7 +228,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
     counts = {"boards": len(rows), "measured": len(rows) - _refused(rows), "refused": _refused(rows)}
     state = _head(prepared) | {"status": "finished", "counts": counts, "exit_code": code}
     results.write_zarr(dataset, folder / "lot.zarr", summary)
-    records.write_text(folder / "boards.csv", results.boards_csv(dataset))
+    records.write_text(folder / "boards.csv", boards_csv(dataset))
     shown = ReportData(
         dataset=dataset,
         summary=summary,

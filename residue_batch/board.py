@@ -26,10 +26,10 @@ from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude, gate_match
 from residue_batch.picture import write_picture
-from residue_batch.plan import Plan, make_plan
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
 from residue_batch.scene import Scene, scene_of_pair, scene_of_type
+from residue_batch.stages import Plan, make_plan
 from residue_batch.tally import Tally, merge
 from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
 
@@ -272,7 +272,8 @@ def measured(board: Board, tally: Tally) -> Board:
         key = str(record["key"])
         if setting.thumb:
             write_picture(Path(setting.folder) / f"{key}.webp", scene.shape, thumb_scale(scene.shape, setting), tally)
-        if setting.program.keep:
+        # the task may run again when its worker died after it was done
+        if setting.program.keep and not store.is_complete(store_path(board)):
             store.close(store_path(board), layout_of(board, scene.shape), tally)
     return replace(board, record=record)
 

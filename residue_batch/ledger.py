@@ -11,9 +11,9 @@ from typing import Any
 
 from residue_batch import records
 from residue_batch.board import Board, board_key
+from residue_batch.engine.inline import Done
 from residue_batch.outcome import INTERNAL_ERROR, REFUSED, Record
 from residue_batch.prepare import Prepared
-from residue_batch.run.inline import Done
 
 JOURNAL = "run.jsonl"
 
@@ -40,10 +40,13 @@ class Ledger:
         self.keys: dict[str, str] = {}
         self.shown: dict[str, Record] = {}
         self.bugs: dict[str, str] = {}
+        self.outcomes: dict[str, str] = {}
+        self.gone = 0
         self.dashboard = ""
         self.total = len(prepared.scan.boards)
         for record in prepared.unusable():
             self.shown[record["board"]] = record
+            self._count(record)
 
     def work(self) -> Iterator[tuple[Board, frozenset[str]]]:
         """Boards to measure, each with the keys under which it may be done already."""
@@ -54,6 +57,7 @@ class Ledger:
             key = self.known_key(board)
             if key in self.kept:
                 self.keys[board.name] = key
+                self._count(self.kept[key])
                 continue
             yield board, frozenset(known.get(board.name, ()))
 
@@ -92,14 +96,18 @@ class Ledger:
         journal.write(json.dumps(line) + "\n")
         journal.flush()
         record = done.record or self.kept[done.key]
+        self._count(record)
         self.tell(done.board, record["outcome"])
 
     def tell(self, board: str, outcome: str) -> None:
         """Report progress."""
         if self.on_progress:
-            rows = self.rows()
-            gone = sum(row["outcome"] == REFUSED for row in rows)
-            self.on_progress(Progress(len(rows), self.total, gone, board, outcome, self.dashboard))
+            self.on_progress(Progress(len(self.outcomes), self.total, self.gone, board, outcome, self.dashboard))
+
+    def _count(self, record: Record) -> None:
+        before = self.outcomes.get(record["board"])
+        self.outcomes[record["board"]] = record["outcome"]
+        self.gone += (record["outcome"] == REFUSED) - (before == REFUSED)
 
     def rows(self) -> list[Record]:
         """One record per board of the lot, as far as they are known, sorted by board."""

@@ -20,7 +20,7 @@ from residue_batch.tally import Tally, select
 
 Record = dict[str, Any]
 
-INTERNAL_ERROR = "internal_error"
+INTERNAL_ERROR, WORKER_LOST = "internal_error", "worker_lost"
 MEASURED, REFUSED = "measured", "refused"
 STATUSES = ("measured", "refused", "unseen", "increase", "before_below_lod", "after_below_lob")
 FLAGS = (

@@ -34,12 +34,12 @@ WHOLE = "whole"
 INTERVALS = ("low", "high", "sampling_low", "sampling_high")
 AT_LEAST = "load_reduction_at_least_pct"
 
-_TEXTS = {
+TEXTS = {
     "reason": "why the board has no number",
     "message": "what was found",
     "remedy": "what can be done",
 }
-_QUALITY = {
+QUALITY = {
     "registration_inliers": ("inliers", "1", "feature matches that agree with the registration"),
     "registration_matches": ("matches", "1", "feature matches that were tried"),
     "registration_windows": ("windows", "1", "full-resolution windows of the refinement"),
@@ -54,11 +54,9 @@ _QUALITY = {
     "light_share": ("light_share", "1", "share of the sampled pixels that the light match rests on"),
 }
 _BOARD, _SHOT, _REGION = ("board",), ("board", "phase"), ("board", "region")
-_TABLED = {"board", "phase", "region"}
 # crc32c because a flipped bit inside a zstd frame reads as a plausible number
 _COMPRESSORS = [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}, {"name": "crc32c"}]
 # a text cell that begins with one of these is a formula to a spreadsheet
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 Record = Mapping[str, Any]
 Floats = NDArray[np.float64]
@@ -170,7 +168,7 @@ def _outcomes(table: _Rows) -> dict[str, Any]:
         for name, values in observable.items():
             values[i, places] = record[name]
     masks = np.array([1 << bit for bit in range(len(FLAGS))], np.int16)
-    texts = {name: (_BOARD, _text(r[name] for r in table.records), _about(text)) for name, text in _TEXTS.items()}
+    texts = {name: (_BOARD, _text(r[name] for r in table.records), _about(text)) for name, text in TEXTS.items()}
     return {
         "outcome": (_BOARD, outcome, _coded("whether the board has numbers", OUTCOMES)),
         **texts,
@@ -240,19 +238,19 @@ def _of_output(measured: Measured, output: Output) -> dict[str, Any]:
 
 def _qualities(table: _Rows) -> dict[str, Any]:
     """How well each shot was registered and its light matched."""
-    numbers = {name: table.full(math.nan, np.float64, len(PHASES)) for name in _QUALITY}
+    numbers = {name: table.full(math.nan, np.float64, len(PHASES)) for name in QUALITY}
     gain = table.full(math.nan, np.float64, len(PHASES), len(CHANNELS))
     hashes = table.full("", object, len(PHASES))
     for i, record in table.measured():
         for p, phase in enumerate(PHASES):
             quality = record["match"][phase]
-            for name, (key, _, _) in _QUALITY.items():
+            for name, (key, _, _) in QUALITY.items():
                 numbers[name][i, p] = np.float64(quality.get(key))  # None becomes NaN
             gain[i, p] = np.array(quality["gain"], np.float64)  # the one gain of a grey shot stands for all channels
             hashes[i, p] = record["shots"][phase]["sha256"]
     about = _about("shot / reference, at the centre of the frame", "1")
     return {
-        **{name: (_SHOT, values, _about(_QUALITY[name][2], _QUALITY[name][1])) for name, values in numbers.items()},
+        **{name: (_SHOT, values, _about(QUALITY[name][2], QUALITY[name][1])) for name, values in numbers.items()},
         "light_gain": ((*_SHOT, "channel"), gain, about),
         "shot_sha256": (_SHOT, hashes, _about("sha256 of the photograph's file")),
     }
@@ -318,7 +316,7 @@ def slices(variable: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
     if not extra:
         return [("", variable)]
     values = variable[extra[0]].values
-    return [(f"[{extra[0]}={_plain(v)}]", variable.isel({extra[0]: i})) for i, v in enumerate(values)]
+    return [(f"[{extra[0]}={plain(v)}]", variable.isel({extra[0]: i})) for i, v in enumerate(values)]
 
 
 # files --------------------------------------------------------------------------
@@ -351,62 +349,6 @@ def _to_zarr(ds: xr.Dataset, path: Path, **options: Any) -> None:
     ds.drop_encoding().to_zarr(path, zarr_format=3, encoding=encoding, **options)
 
 
-def boards_csv(ds: xr.Dataset) -> str:
-    """One row per board, refusals too.
-
-    Columns without a prefix are those of region `whole`; those of another
-    region, without sweeps, stand behind its name (``chips.load_reduction_pct``).
-    Empty: no number. Text that a spreadsheet would run as a formula begins with ``'``.
-    """
-    columns = dict(_columns(ds))
-    lines = [",".join(map(_cell, columns))]
-    lines += [",".join(map(_cell, row)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-def _columns(ds: xr.Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
-    for name in ("lot", "board", "board_type"):
-        yield name, ds[name].values
-    yield "outcome", words(ds["outcome"])
-    for name in _TEXTS:
-        yield name, ds[name].values
-    yield from _region_columns(ds, WHOLE, "")
-    for region in ds["region"].values.tolist():
-        if region != WHOLE:
-            yield from _region_columns(ds, region, f"{region}.")
-    for name in (*_QUALITY, "shot_sha256"):
-        yield from _phase_columns(ds[name], name)
-
-
-def _region_columns(ds: xr.Dataset, region: str, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    here = ds.sel(region=region)
-    yield f"{prefix}status", words(here["status"])
-    yield f"{prefix}flags", flag_names(here["flags"])
-    for name in ("observable_pct", "observable_px", *ds.attrs["variables"].split()):
-        if "_sampling_" in name and ds[name].attrs.get("comment") == "not estimated":
-            continue
-        if prefix and (ds[name].attrs.get("regions") == WHOLE or not set(ds[name].dims) <= _TABLED):
-            continue
-        for suffix, part in slices(here[name]):
-            yield from _phase_columns(part, f"{prefix}{name}{suffix}")
-
-
-def _phase_columns(variable: xr.DataArray, name: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    if "phase" not in variable.dims:
-        yield name, variable.values
-        return
-    for phase in PHASES:
-        yield f"{name}_{phase}", variable.sel(phase=phase).values
-
-
-def _plain(number: Any) -> str:
+def plain(number: Any) -> str:
+    """A number as text, 12 significant digits."""
     return f"{number:.12g}" if isinstance(number, float | np.floating) else str(number)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return _plain(value) if math.isfinite(value) else ""
-    if not isinstance(value, str):
-        return str(value)
-    text = f"'{value}" if value.startswith(_FORMULA) else value
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text

@@ -22,8 +22,8 @@ import residue_batch
 from residue_batch import api, records
 from residue_batch import board as boards
 from residue_batch.config import Cluster
+from residue_batch.engine import cluster as rooms
 from residue_batch.errors import ClusterError, ConfigError, LockedError, StaleRunError, UsageError
-from residue_batch.run import cluster as rooms
 from residue_batch.step import Mask, Plane, step
 
 # what only the clock, the host and the attempt decide
@@ -488,7 +488,7 @@ def test_a_pair_is_measured_as_in_a_run(lot: SmallLot, tmp_path: Path) -> None:
     record = api.try_pair(lot.board_type, lot.shot(0, "before"), lot.shot(0, "after"), lot.workflow, folder=tmp_path)
     kept = small.board(small.setting(lot.board_type), lot.shot(0, "before"), lot.shot(0, "after"))
     from residue_batch.board import plan_board
-    from residue_batch.run.inline import run_inline
+    from residue_batch.engine.inline import run_inline
 
     expected = run_inline(plan_board(kept), kept).record
     assert expected is not None

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 
-from residue_batch.check import kind_of
+from residue_batch.checking import kind_of
 from residue_batch.cli import residue
 from residue_batch.compiler import compile_program
 from residue_batch.config import BoardType, Workflow
@@ -27,7 +27,7 @@ from residue_batch.config.lot import Finding
 from residue_batch.config.scanning import COLUMNS
 from residue_batch.demo import COLOUR, SEED, SHAPE
 from residue_batch.measure import MEASURES
-from residue_batch.outcome import FLAGS
+from residue_batch.outcome import FLAGS, INTERNAL_ERROR, WORKER_LOST
 from residue_batch.photo.header import Reason
 from residue_batch.program import NAMED
 from residue_batch.results import REGION_STATUSES
@@ -158,7 +158,7 @@ def test_every_status_flag_and_gate_is_explained() -> None:
 
 def reasons() -> set[str]:
     """Every reason that the code can give, read from the calls that give it."""
-    found = set(typing.get_args(Reason))
+    found = {*typing.get_args(Reason), INTERNAL_ERROR, WORKER_LOST}
     for path in (HOME / "residue_batch").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assigned = {n.targets[0].id: n.value for n in ast.walk(tree)

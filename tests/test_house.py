@@ -66,12 +66,12 @@ HEAVY = {"xarray", "pandas", "skimage", "dask.array", "dask.dataframe", "scipy",
 
 
 def test_a_worker_imports_no_tables_and_no_second_image_library() -> None:
-    loaded = imported_by("import residue_batch.run.inline")
+    loaded = imported_by("import residue_batch.engine.inline")
     assert not loaded & (HEAVY | {"dask", "distributed", "jinja2", "click", "rich"})
 
 
 def test_the_driver_imports_dask_and_no_tables() -> None:
-    loaded = imported_by("import residue_batch.run.driver")
+    loaded = imported_by("import residue_batch.engine.driver")
     assert "distributed" in loaded
     assert not loaded & {"xarray", "skimage", "dask.array", "dask.dataframe"}
 

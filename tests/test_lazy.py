@@ -17,10 +17,10 @@ from dask_image import ndmeasure
 
 from residue_batch import board as boards
 from residue_batch import lazy, photo, synthetic
+from residue_batch.engine.inline import run_inline
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Box
 from residue_batch.program import Key
-from residue_batch.run.inline import run_inline
 from residue_batch.step import STEPS, full_scale
 from residue_batch.tally import ONE, merge_all
 

@@ -14,11 +14,11 @@ from small import SmallLot
 
 from residue_batch import records
 from residue_batch.board import Board
+from residue_batch.engine.inline import Done, identify
 from residue_batch.errors import Refusal
 from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import refused
 from residue_batch.prepare import Prepared, prepare
-from residue_batch.run.inline import Done, identify
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 from made_up import measured, turned_away
 
-from residue_batch import results
+from residue_batch import results, tables
 from residue_batch.statistics import lot_summary
 
 RECORDS = [
@@ -109,7 +109,7 @@ def test_a_measure_may_not_take_a_name_of_the_results() -> None:
 def test_a_lot_without_boards_is_a_dataset() -> None:
     ds = made([])
     assert ds.sizes["board"] == 0
-    assert results.boards_csv(ds).count("\n") == 1
+    assert tables.boards_csv(ds).count("\n") == 1
 
 
 def test_a_store_has_the_same_bytes_whatever_the_order_of_the_records(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_writing_and_reading_warn_of_nothing_and_keep_everything(tmp_path: Path)
     for name, variable in ds.variables.items():
         same = np.array_equal(variable, again[name], equal_nan=variable.dtype.kind == "f")
         assert same, name
-    assert results.boards_csv(again) == results.boards_csv(ds)
+    assert tables.boards_csv(again) == tables.boards_csv(ds)
     assert statistics["n"].sel(lot="L1", board_type="(all)", region="whole") == 4
 
 
@@ -160,7 +160,7 @@ def test_a_store_opens_where_this_package_is_not_installed(tmp_path: Path) -> No
 
 
 def test_csv_has_one_row_per_board_with_its_zeros_and_its_refusals() -> None:
-    text = results.boards_csv(made())
+    text = tables.boards_csv(made())
     assert "\r" not in text
     rows = rows_of(text)
     assert [r["board"] for r in rows] == ["0001", "0002", "0003", "0007"]
@@ -174,7 +174,7 @@ def test_csv_has_one_row_per_board_with_its_zeros_and_its_refusals() -> None:
 def test_csv_text_is_no_formula_and_numbers_stay_numbers() -> None:
     names = ["=1+1", "+a", "-a", "@a", "\ta", "\ra", 'quote " and, comma', "line\nbreak", "ümlaut"]
     below = measured("z", loads=[(0.1, 0.12), (0.1, 0.1)])
-    text = results.boards_csv(made([*(measured(n) for n in names), below]))
+    text = tables.boards_csv(made([*(measured(n) for n in names), below]))
     rows = {r["board"]: r for r in rows_of(text)}
     assert set(rows) == {"z", *(f"'{n}" for n in names[:6]), *names[6:]}
     assert float(rows["z"]["load_reduction_pct"]) == pytest.approx(-20)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from small import EVERY_STEP, FLUX, SHAPE, SmallLot
 
 from residue_batch.board import Board, every_plane, plan_board, sources_of, thumb_scale
+from residue_batch.engine.inline import identify
 from residue_batch.geometry import Box, tiles
 from residue_batch.program import PHASES, Key
-from residue_batch.run.inline import identify
 from residue_batch.tally import merge_all
 from residue_batch.tile import fit_tile, measure_tile, shown_plane, thumbnail_tile, walk
 

@@ -102,7 +102,7 @@ def channel(colour: AnyColour, *, name: Literal["red", "green", "blue"]) -> Plan
 def whiteness(colour: AnyColour) -> Plane:
     """The smallest of the channels, 0..1: high only where a pixel is bright and colourless.
 
-        white: {step: whiteness, of: raw}
+        pale: {step: whiteness, of: raw}
 
     ``min(R, G, B)`` on the scale of its plane: sRGB code value / full scale for
     ``raw``, linear light for ``image`` and ``reference``.

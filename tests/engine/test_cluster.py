@@ -12,9 +12,9 @@ from distributed import Client, LocalCluster
 
 from residue_batch import __version__
 from residue_batch.config import Cluster
+from residue_batch.engine import cluster as rooms
+from residue_batch.engine.cluster import installed_version, open_cluster, worker_memory
 from residue_batch.errors import ClusterError
-from residue_batch.run import cluster as rooms
-from residue_batch.run.cluster import installed_version, open_cluster, worker_memory
 
 NOBODY = {
     "n_workers": 0,

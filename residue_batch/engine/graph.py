@@ -10,14 +10,20 @@ from functools import reduce
 from typing import Any
 
 import cv2
-from distributed import Client, Future, wait
+from distributed import Client, Future, KilledWorker, wait
 
 from residue_batch.board import Board
-from residue_batch.errors import ClusterError
-from residue_batch.plan import Plan, Stage
-from residue_batch.run.cluster import watch
+from residue_batch.engine.cluster import watch
+from residue_batch.errors import ClusterError, Refusal
+from residue_batch.outcome import WORKER_LOST
+from residue_batch.stages import Plan, Stage
 
 FAN_IN = 8
+LOST = Refusal(
+    WORKER_LOST,
+    "the workers that measured it died",
+    "run the same command again; give workers more memory if it repeats",
+)
 
 
 def run_batch(stage: Stage, board: Board, items: Sequence[Any]) -> Any:
@@ -65,4 +71,7 @@ def _result(client: Client, last: Future, work: Sequence[Future]) -> Any:
         watch(client, since)
     if last.cancelled():
         raise ClusterError("the Dask scheduler went away; the same command resumes")
-    return last.result()
+    try:
+        return last.result()
+    except KilledWorker:
+        raise LOST from None

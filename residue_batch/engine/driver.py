@@ -15,12 +15,12 @@ from distributed import Client, Future, KilledWorker
 
 from residue_batch import board as boards
 from residue_batch.board import Board
+from residue_batch.engine.cluster import watch, worker_memory
+from residue_batch.engine.graph import LOST, run_graph
+from residue_batch.engine.inline import Done, measure_boards, settle
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import INTERNAL_ERROR, refused
-from residue_batch.plan import TASK_SECONDS, Plan
-from residue_batch.run.cluster import watch, worker_memory
-from residue_batch.run.graph import run_graph
-from residue_batch.run.inline import Done, measure_boards, settle
+from residue_batch.stages import TASK_SECONDS, Plan
 
 WINDOW = 64
 
@@ -125,10 +125,7 @@ def _results(client: Client, future: Future, batch: Sequence[Work]) -> Iterator[
     if future.status == "cancelled" or client.status != "running":
         raise ClusterError("the Dask scheduler went away; the same command resumes")
     error = future.exception()
-    lost = isinstance(error, KilledWorker)
-    reason = "worker_lost" if lost else INTERNAL_ERROR
-    what = "the workers that measured it died" if lost else f"{type(error).__name__}: {error}"
+    refusal = LOST if isinstance(error, KilledWorker) else Refusal(INTERNAL_ERROR, f"{type(error).__name__}: {error}")
     for board, _ in batch:
-        refusal = Refusal(reason, what, "run the same command again; give workers more memory if it repeats")
         record = refused(board.name, board.lot, board.setting.board_type.board_type, "", refusal)
-        yield Done(board.name, "", record, dict(board.shots), {}, 0.0, failure=what)
+        yield Done(board.name, "", record, dict(board.shots), {}, 0.0, failure=refusal.message)

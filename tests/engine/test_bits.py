@@ -15,10 +15,10 @@ from small import EVERY_STEP, FITTED, FLUX, HALO, SHAPE, SmallLot
 
 from residue_batch.board import Board, plan_board
 from residue_batch.canonical import canonical
+from residue_batch.engine.driver import drive
+from residue_batch.engine.graph import run_graph
+from residue_batch.engine.inline import identify, run_inline
 from residue_batch.outcome import Record
-from residue_batch.run.driver import drive
-from residue_batch.run.graph import run_graph
-from residue_batch.run.inline import identify, run_inline
 
 # the frame is 360 x 480: none but 1024 and 2048 holds it whole, and none divides it
 TILES = (64, 128, 192, 320, 1024, 2048)

@@ -26,8 +26,11 @@ BASE_BYTES = 230 << 20
 TASK_SECONDS = 0.5
 """No Dask task does less work than this."""
 
-RATES = {"open": 8e-9, "match": 45e-9, "fit": 25e-9, "measure": 45e-9}
-"""Seconds of one core per frame pixel and item share: estimates for batching, not promises."""
+RATES = {"open": (0.005, 8e-9), "match": (0.3, 20e-9), "fit": (0.01, 25e-9), "measure": (0.01, 70e-9)}
+"""Seconds of one core per item, and per pixel of it: estimates for batching, not promises."""
+
+TARGET_BYTES = 40 << 20
+"""The frame's windows and features, made ready for registration."""
 
 BYTES_PER_PIXEL = {Kind.SCALAR: 4, Kind.COLOUR: 12, Kind.RAW: 3, Kind.LIGHT: 6, Kind.MASK: 1, Kind.WHITE: 0}
 
@@ -118,27 +121,29 @@ def make_plan(
     frame_pixels = shape[0] * shape[1]
     per_tile = frame_pixels / len(boxes)
     phases: tuple[Any, ...] = PHASES
+    f = functions
     stages = [
-        Stage("open", functions.open_shot, phases, functions.union, functions.opened, RATES["open"] * input_pixels / 2),
-        Stage("match", functions.match_shot, phases, functions.union, functions.matched, RATES["match"] * frame_pixels),
+        Stage("open", f.open_shot, phases, f.union, f.opened, _seconds("open", input_pixels / 2)),
+        Stage("match", f.match_shot, phases, f.union, f.matched, _seconds("match", frame_pixels)),
     ]
     for number in range(len(program.passes) - 1):
         items = tuple((number, box) for box in boxes)
-        stages.append(
-            Stage(f"fit {number + 1}", functions.fit, items, functions.add, functions.fitted, RATES["fit"] * per_tile)
-        )
-    stages.append(
-        Stage("measure", functions.measure, boxes, functions.add, functions.measured, RATES["measure"] * per_tile)
-    )
+        stages.append(Stage(f"fit {number + 1}", f.fit, items, f.add, f.fitted, _seconds("fit", per_tile)))
+    stages.append(Stage("measure", f.measure, boxes, f.add, f.measured, _seconds("measure", per_tile)))
     peak = BASE_BYTES + shot_bytes + scene_bytes(program, shape, channels) + working_bytes(program, shape, tile)
     return Plan(tuple(stages), shape, tile, input_pixels, peak)
 
 
+def _seconds(stage: str, pixels: float) -> float:
+    fixed, rate = RATES[stage]
+    return fixed + rate * pixels
+
+
 def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
-    """Memory of a prepared scene: region bits, frame image, blurred reference."""
+    """Memory of a scene while it is prepared: frame image, its linear light, region bits, blurred reference."""
     pixels = shape[0] * shape[1]
-    per_pixel = 4 + channels + (2 * channels if program.reference == "golden" else 0)
-    return pixels * per_pixel
+    per_pixel = 4 + 3 * channels + (2 * channels if program.reference == "golden" else 0)
+    return pixels * per_pixel + TARGET_BYTES
 
 
 def working_bytes(program: Program, shape: tuple[int, int], tile: int) -> int:

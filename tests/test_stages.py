@@ -13,7 +13,7 @@ from small import EVERY_STEP, FITTED, FLUX, SmallLot
 
 from residue_batch import board as boards
 from residue_batch.geometry import Box
-from residue_batch.plan import TASK_SECONDS, Plan, make_plan, scene_bytes, working_bytes
+from residue_batch.stages import TASK_SECONDS, Plan, make_plan, scene_bytes, working_bytes
 
 
 def plan(text: str = FLUX, shape: tuple[int, int] = (3000, 4000), tile: int = 1024, reference: str = "golden") -> Plan:
@@ -57,7 +57,7 @@ def test_no_task_is_shorter_than_its_overhead_is_worth(height: int, width: int, 
 
 def test_the_cost_grows_with_the_work() -> None:
     assert plan(FITTED).seconds > plan(FLUX).seconds
-    assert plan(shape=(6000, 8000)).seconds == pytest.approx(4 * plan(shape=(3000, 4000)).seconds)
+    assert 3 < plan(shape=(6000, 8000)).seconds / plan(shape=(3000, 4000)).seconds < 4
     assert plan(shape=(6000, 8000)).peak_bytes > plan(shape=(3000, 4000)).peak_bytes
     assert plan(tile=2048).peak_bytes > plan(tile=512).peak_bytes
     assert plan(EVERY_STEP).peak_bytes > plan(FLUX).peak_bytes

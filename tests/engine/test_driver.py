@@ -17,13 +17,14 @@ from distributed import Client, Future, LocalCluster
 from small import SmallLot
 
 from residue_batch import board as boards
+from residue_batch import stages
 from residue_batch.board import Board
+from residue_batch.engine import cluster as rooms
+from residue_batch.engine import driver
+from residue_batch.engine.driver import Work, drive
+from residue_batch.engine.graph import run_graph
+from residue_batch.engine.inline import Done, identify, measure_boards, run_inline, settle
 from residue_batch.errors import ClusterError, Refusal
-from residue_batch.run import cluster as rooms
-from residue_batch.run import driver
-from residue_batch.run.driver import Work, drive
-from residue_batch.run.graph import run_graph
-from residue_batch.run.inline import Done, identify, measure_boards, run_inline, settle
 
 NEW: frozenset[str] = frozenset()
 
@@ -185,6 +186,7 @@ def test_the_window_bounds_what_is_on_the_cluster(
 def test_tiny_boards_are_packed(client: Client, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(client)
     monkeypatch.setattr(driver, "_results", lambda client, future, batch: iter(future.result()))
+    monkeypatch.setattr(stages, "RATES", dict.fromkeys(stages.RATES, (0.001, 1e-9)))
     assert boards.plan_board(board).seconds < 0.2
     assert len(list(drive(watched, named(board, 40), "auto"))) == 40  # type: ignore[arg-type]
     assert watched.tasks < 10

@@ -16,8 +16,8 @@ from residue_batch import board as boards
 from residue_batch import photo
 from residue_batch.board import Board, PhotoFile
 from residue_batch.errors import ClusterError, Refusal
-from residue_batch.outcome import INTERNAL_ERROR, Record, refused
-from residue_batch.plan import Plan
+from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
+from residue_batch.stages import Plan
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
             # the file is at fault, not its pixels: once it can be read, the board is measured
             board = replace(board, shots={phase: PhotoFile(file.path) for phase, file in board.shots.items()})
         record = refused(board.name, board.lot, name, board.key, without_folders(error, board))
+        # a lost worker says nothing of the board: shown, not kept
+        failure = error.message if error.reason == WORKER_LOST else ""
     except ClusterError:
         raise
     except Exception as error:  # a bug in one board must not end the night
