@@ -55,11 +55,19 @@ Read = Callable[[Key], Array]
 def _light(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
     pixels, _ = resample(view.pixels, view.transform, box, view.linear)
-    return np.stack(cv2.split(pixels))
+    planes = np.empty((pixels.shape[2], *pixels.shape[:2]), pixels.dtype)
+    for channel, plane in enumerate(planes):
+        cv2.extractChannel(pixels, channel, plane)
+    return planes
 
 
 def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    return np.asarray(sources.views[node.key.phase].codes[read(node.inputs[0])])
+    codes = sources.views[node.key.phase].codes
+    taken = read(node.inputs[0])
+    planes = np.empty(taken.shape, codes.dtype)
+    for plane, light in zip(planes, taken, strict=True):
+        cv2.LUT(light, codes, plane)
+    return planes
 
 
 def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -88,11 +96,12 @@ def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
     taken = read(node.inputs[0])
     planes = np.empty(taken.shape, np.float32)
-    divisor = view.light.divisor(box)[..., 0]
+    factor = np.reciprocal(view.light.divisor(box)[..., 0])
     sigma = view.light.sigma(sources.program.blur)
-    for channel in range(taken.shape[0]):
-        np.divide(light_plane(taken[channel], None, sigma), divisor, out=planes[channel])
-        planes[channel] *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
+    for channel, plane in enumerate(planes):
+        plane[...] = light_plane(taken[channel], None, sigma)
+        plane *= factor
+        plane *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
     return planes
 
 

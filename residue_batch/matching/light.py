@@ -17,7 +17,7 @@ pile up. Only gain, field and blur are taken out of the image; film stays in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ def _knots(start: int, stop: int) -> tuple[F64, F32, NDArray[np.intp]]:
     return np.arange(first, last + 1, dtype=np.float64) * NODE, fraction, number - first
 
 
-def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, signed: bool = False) -> Light:
+def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
     """Gain, field, blur and film of a shot, by robust least squares (see the top of this module).
 
     Parameters
@@ -129,8 +129,6 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
         (C,) float32: the colour of residue under the light of the reference.
     white_assumed
         There is no declared patch.
-    signed
-        A window may as well have less residue than the reference: the reference is no clean board.
 
     Raises
     ------
@@ -156,10 +154,10 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
     solved = np.zeros(channels + 6)
     depth = np.minimum(contrast, 40.0).mean(1)
     solved[:channels] = [_mode(v) for v in ratio[depth <= np.quantile(depth, 0.6)].T]
-    film = _first_film(ratio - solved[:channels], contrast, window, count, signed=signed)
+    film = _first_film(ratio - solved[:channels], contrast, window, count)
     clean, weight, rest = np.zeros(0), ratio, ratio
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
-        film = np.maximum(film, -0.5 if signed else -0.002)
+        film = np.maximum(film, -0.002)
         own = film[window][:, None]
         growth = np.maximum(1.0 + own * contrast, 0.2)
         slope, edge = contrast / growth, bend / growth
@@ -167,7 +165,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
         spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
         weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
         pixels = (weight / np.square(spread), rest, slope, edge)
-        solved, film, clean = _step(solved, film, centre, starts, pixels, widen, signed=signed)
+        solved, film, clean = _step(solved, film, centre, starts, pixels, widen)
     if not np.isfinite(solved).all():
         raise Refusal("light", "no gain and field explain the light of the shot", REMEDY)
     used = weight.min(1) > 0.5
@@ -185,26 +183,6 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False, sign
     )
 
 
-def fit_change(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
-    """The light of an after shot against its before shot, for boards without a clean reference.
-
-    Cleaning mostly removes, so the *before* shot is fitted as the after shot plus residue and the
-    result turned round. Film that lies on both shots is unseen: it is in neither opacity.
-    Parameters as of `fit_light`, with the before shot as the reference.
-    """
-    turned = Samples(samples.place, samples.reference, samples.image, samples.bend, samples.starts, samples.shape)
-    found = fit_light(turned, white, white_assumed=white_assumed, signed=True)
-    # The colour of residue is needed under the light of the after shot, which only the fit tells.
-    white = (white / np.array(found.gain)).astype(np.float32)
-    found = fit_light(turned, white, white_assumed=white_assumed, signed=True)
-    return replace(
-        found,
-        gain=tuple(1.0 / v for v in found.gain),
-        field=tuple(-v for v in found.field),
-        extra_blur=-found.extra_blur,
-    )
-
-
 def _step(
     solved: F64,
     film: F64,
@@ -212,8 +190,6 @@ def _step(
     starts: NDArray[np.intp],
     pixels: tuple[F64, F64, F64, F64],
     widen: float,
-    *,
-    signed: bool,
 ) -> tuple[F64, F64, F64]:
     """One Gauss-Newton step for (gain, field, blur), every window's film eliminated first (Schur complement).
 
@@ -238,7 +214,7 @@ def _step(
     cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), total(edge, slope).sum(1)[:, None]], 1)
     power, pull, mass = total(slope, slope).sum(1) + 1e-9, total(slope, rest).sum(1), w.sum(1) + 1e-9
 
-    clean = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen, signed=signed)
+    clean = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen)
     prior = power * clean / (1.0 - clean)  # a window believed clean is held at zero that firmly
     inverse, pull = 1.0 / (power + prior), pull - prior * film
     normal -= np.einsum("mk,ml,m->kl", cross, cross, inverse)
@@ -247,16 +223,14 @@ def _step(
     return solved + change, film + (pull - np.einsum("mk,k->m", cross, change)) * inverse, clean
 
 
-def _clean(film: F64, unit: F64, live: Mask, widen: float, *, signed: bool) -> F64:
+def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
     """Probability that a window is clean: opacity N(0, tau) against exponential with mean `_FILM`, even odds.
 
     ``unit`` turns opacity into log light. tau is learnt from the windows that came out below
     zero, which only noise can do.
     """
-    below = live & (film < 0) & (not signed)
-    tau = 1.4826 * float(np.median(-(film * unit)[below])) if below.sum() > 5 else 0.005 if signed else 0.02
-    if signed:
-        film = np.abs(film)
+    below = live & (film < 0)
+    tau = 1.4826 * float(np.median(-(film * unit)[below])) if below.sum() > 5 else 0.02
     spread = min(max(tau, 0.002), 0.03) * max(1.0, 0.7 * widen) / unit
     bare = np.exp(-0.5 * np.square(film / spread)) / (spread * math.sqrt(2 * math.pi))
     z = film / spread - spread / _FILM
@@ -273,14 +247,14 @@ def _predict(solved: F64, terms: F64, channels: int) -> F64:
     return field[:, None] + solved[:channels]
 
 
-def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp], *, signed: bool) -> F64:
-    """Per window a low quantile of the pixels' opacities under the first gain, at least 0 unless signed."""
+def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp]) -> F64:
+    """Per window a low quantile of the pixels' opacities under the first gain, at least 0."""
     # A pixel as white as residue says nothing of opacity: its contrast is kept off zero.
     opacity = (np.expm1(np.clip(ratio, -5.0, 5.0)) * contrast).sum(1) / np.maximum(np.square(contrast).sum(1), 1e-3)
     order = np.lexsort((opacity, window))
     first = np.cumsum(count) - count
     low = opacity[order][first + (0.4 * count).astype(np.intp)]
-    return low if signed else np.asarray(np.maximum(low, 0.0))
+    return np.asarray(np.maximum(low, 0.0))
 
 
 def _mode(values: F64) -> float:

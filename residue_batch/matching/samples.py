@@ -87,7 +87,7 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
     for box in _lattice(mask):
         outer = box.grow(_HALO, whole)
         clean = to_linear(np.ascontiguousarray(reference[outer.within(whole)]), table)
-        free = _free(mask[box.within(whole)], _any_channel(clean > limit), box, outer)
+        free = _free(mask[box.within(whole)], _above(clean, limit), box, outer)
         if free.any():
             soft = blur(clean, _BLUR)
             rows, columns = np.mgrid[_STEP // 2 : box.shape[0] : _STEP, _STEP // 2 : box.shape[1] : _STEP]
@@ -121,7 +121,7 @@ def sample_light(
     found: list[tuple[F64, F32, F32, F32]] = []
     for box, outer, free, base, bend in anchors:
         seen, valid = resample(shot, transform, outer, table)
-        chosen = free & _free(True, _any_channel(seen > limit) | ~valid, box, outer)
+        chosen = free & _free(True, _above(seen, limit) | ~valid, box, outer)
         if not chosen.any():
             continue
         light = box.crop(blur(seen, _BLUR), outer)[_GRID][chosen]
@@ -139,8 +139,11 @@ def _saturation(table: U16) -> int:
     return int(table[int(_SATURATED * (len(table) - 1))])
 
 
-def _any_channel(mask: Mask) -> Mask:
-    return mask if mask.ndim == 2 else np.asarray(mask.any(2))
+def _above(light: U16, limit: int) -> Mask:
+    """Where any channel is above the limit."""
+    if light.max() <= limit:  # nearly everywhere
+        return np.zeros(light.shape[:2], np.bool_)
+    return np.asarray((light > limit).reshape(*light.shape[:2], -1).any(2))
 
 
 def _free(inside: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:

@@ -8,7 +8,7 @@ import pytest
 
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, Transform, tiles
-from residue_batch.matching.light import Light, fit_change, fit_light
+from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.resample import blur, linear_table, resample, to_linear
 from residue_batch.matching.samples import anchors_of, sample_light
@@ -68,15 +68,6 @@ def test_a_softer_shot_is_told_and_blurred_less(bench):
     assert light.extra_blur == pytest.approx(0.81, abs=0.2)
     assert light.sigma(1.5) == pytest.approx((2.25 - light.extra_blur) ** 0.5)
     assert abs(load(bench, reference, white, shot, transform, light)) < 0.001
-
-
-def test_without_a_reference_the_change_is_kept(bench, haze):
-    before, _ = bench.photograph(haze, seed=1)
-    after, transform = bench.photograph(haze * 0.2, TILTED, (0.8, 0.82, 0.78), vignette=0.2, seed=2)
-    linear = to_linear(before, TABLE)
-    white, _ = white_colour(linear, bench.patch)
-    light = fit_change(samples_of(after, TABLE, transform, linear, bench.outline), white)
-    np.testing.assert_allclose(light.gain, (0.8, 0.82, 0.78), rtol=0.02)
 
 
 def test_grey_shots_and_shots_without_a_patch_are_flagged(bench, haze):
