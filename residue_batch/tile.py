@@ -98,10 +98,10 @@ def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     planes = np.empty(taken.shape, np.float32)
     factor = np.reciprocal(view.light.divisor(box)[..., 0])
     sigma = view.light.sigma(sources.program.blur)
-    for channel, plane in enumerate(planes):
-        plane[...] = light_plane(taken[channel], None, sigma)
-        plane *= factor
-        plane *= np.float32(1 / (FULL_SCALE * view.light.gain[channel]))
+    for channel, gain in enumerate(view.light.gain):
+        planes[channel] = light_plane(taken[channel], None, sigma)
+        planes[channel] *= factor
+        planes[channel] *= np.float32(1 / (FULL_SCALE * gain))
     return planes
 
 
