@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from residue_batch import __version__, records
 from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
 from residue_batch.checking import Checked, check
+from residue_batch.compiler import keeping_all
 from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
 from residue_batch.engine.inline import Done, run_inline, settle
 from residue_batch.errors import Refusal, StaleRunError, UsageError
@@ -332,6 +333,8 @@ def try_pair(
     ConfigError, UsageError
     """
     loaded = load_workflow(str(workflow), sets_for(sets, "workflow"))
+    if folder is not None:
+        loaded = keeping_all(loaded)
     setting = setting_of(load_board_type(str(board_type), sets_for(sets, "board_type")), loaded, tile)
     check_scene(setting)
     shots = {BEFORE: PhotoFile(str(before)), AFTER: PhotoFile(str(after))}
@@ -357,7 +360,7 @@ def _write_planes(folder: Path, board: Board) -> None:
     write_png(folder / "regions.png", regions_picture(read_photo(board.setting.board_type, before).pixels, scene))
     planes = every_plane(board, board.setting.program.passes[-1], Box.whole(scene.shape))
     for key, plane in planes.items():
-        if plane.ndim > 1:
+        if plane.ndim > 1 and not key.plane.startswith("_"):
             write_png(folder / f"{key}.png", plane_picture(plane))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from residue_batch.config import Workflow
+from residue_batch.config.document import did_you_mean
 from residue_batch.errors import Problem, WorkflowError
 from residue_batch.matching.resample import blur_radius
 from residue_batch.measure import MEASURES, BoundMeasure
@@ -33,6 +34,13 @@ from residue_batch.units import Pixels, resolve
 
 MOST_BLUR = 1.5
 At = Literal["value", "key"]
+
+
+def keeping_all(workflow: Workflow) -> Workflow:
+    """The workflow with every plane kept that can be, also those that no measure reads."""
+    flat = {name for name, step in STEPS.items() if step.signature.output in (Kind.SCALAR, Kind.MASK)}
+    keep = tuple(name for name, plane in workflow.planes.items() if plane.step in flat)
+    return workflow.model_copy(update={"keep": keep})
 
 
 def compile_program(workflow: Workflow, *, reference: str, pixel_size_um: float | None = None) -> Program:
@@ -138,7 +146,7 @@ class _Compiler:
             self.problem(path, f"{name!r} is built in ({BUILTINS[name].meaning})", "choose another name", at="key")
             return None
         if spec.step not in STEPS:
-            self.problem((*path, "step"), f"unknown step {spec.step!r}", _near(spec.step, STEPS))
+            self.problem((*path, "step"), f"unknown step {spec.step!r}", did_you_mean(spec.step, STEPS))
             return None
         step = STEPS[spec.step]
         inputs = self.inputs(path, step.signature, spec.of)
@@ -182,7 +190,7 @@ class _Compiler:
         stem, phase = self.split(name)
         place = (*path, where)
         if not self.known(stem):
-            self.problem(place, f"there is no plane {stem!r}", _near(stem, [*self.workflow.planes, *NAMED]))
+            self.problem(place, f"there is no plane {stem!r}", did_you_mean(stem, [*self.workflow.planes, *NAMED]))
             return False
         kind = self.kind(stem)
         if kind is None:
@@ -322,7 +330,7 @@ class _Compiler:
         spec = self.workflow.measures[key]
         path = ("measures", key)
         if spec.measure not in MEASURES:
-            self.problem((*path, "measure"), f"unknown measure {spec.measure!r}", _near(spec.measure, MEASURES))
+            self.problem((*path, "measure"), f"unknown measure {spec.measure!r}", did_you_mean(spec.measure, MEASURES))
             return None
         measure = MEASURES[spec.measure]
         names = self.inputs(path, measure.signature, spec.of)
@@ -355,7 +363,7 @@ class _Compiler:
         sound = len(measures) == len(self.workflow.measures)
         for name in self.workflow.limits:
             if name not in variables and sound:
-                remedy = _near(name, sorted(variables))
+                remedy = did_you_mean(name, sorted(variables))
                 self.problem(("limits", name), f"no measure gives a number {name!r}", remedy, at="key")
 
     def cut(self, nodes: dict[Key, Node], targets: list[Key]) -> tuple[Pass, ...]:
@@ -389,11 +397,3 @@ def _make_pass(targets: Iterable[Key], nodes: Mapping[Key, Node], fits: tuple[Ke
             last[read] = max(last.get(read, 0), index)
     frees = tuple(tuple(key for key, at in last.items() if at == index) for index in range(len(order)))
     return Pass(order, tuple(margin[node.key] for node in order), frees, fits)
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    names = list(names)
-    found = get_close_matches(name, names, 1)
-    return f"did you mean {found[0]!r}?" if found else f"there are: {', '.join(sorted(names))}"

@@ -43,6 +43,7 @@ from dask_image import ndfilters, ndinterp, ndmorph
 
 from residue_batch import photo
 from residue_batch.board import Board, PhotoFile, plan_board, scene_of, sources_of
+from residue_batch.compiler import keeping_all
 from residue_batch.config import load_board_type, load_workflow
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box
@@ -50,7 +51,7 @@ from residue_batch.outcome import Record, conclude
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import BEFORE, BUILTINS, PHASES, Key, Node
 from residue_batch.scene import Scene
-from residue_batch.step import STEPS, Kind, full_scale
+from residue_batch.step import Kind, full_scale
 from residue_batch.tally import Tally, merge_all
 from residue_batch.tile import MAKERS, Sources, measure_tile
 
@@ -96,9 +97,7 @@ def match_pair(
     """
     loaded = load_workflow(str(workflow), sets_for(sets, "workflow"))
     if keep_all:
-        flat = {name for name, step in STEPS.items() if step.signature.output in (Kind.SCALAR, Kind.MASK)}
-        keep = tuple(name for name, plane in loaded.planes.items() if plane.step in flat)
-        loaded = loaded.model_copy(update={"keep": keep})
+        loaded = keeping_all(loaded)
     setting = setting_of(load_board_type(str(board_type), sets_for(sets, "board_type")), loaded)
     files = (PhotoFile(str(before)), PhotoFile(str(after)))
     board = Board(Path(before).stem, "lazy", setting, dict(zip(PHASES, files, strict=True)))

@@ -252,6 +252,9 @@ def test_commands_exist_with_these_options(where: str, line: list[str]) -> None:
         return
     if program == "dask":
         return
+    if program == "python":
+        _benchmark(arguments)
+        return
     assert program == "residue", where
     command: click.Command = residue
     while isinstance(command, click.Group):
@@ -261,6 +264,14 @@ def test_commands_exist_with_these_options(where: str, line: list[str]) -> None:
         pass
 
 
+def _benchmark(arguments: list[str]) -> None:
+    """``-m module --option ...``: the module is there and takes the options."""
+    assert arguments[0] == "-m"
+    source = (HOME / (arguments[1].replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    for option in (a for a in arguments[2:] if a.startswith("--")):
+        assert f'"{option}"' in source, arguments
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
     known = {name for name, _ in commands()}
@@ -268,6 +279,9 @@ def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
         if span.startswith("residue ") and not span.startswith("residue --"):
             given = re.findall(r"[a-z]+", span)[1:3]
             assert given[0] in known or " ".join(given) in known, span
+        if span.startswith("python "):
+            _benchmark(span.split()[1:])
+            continue
         for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", span):
             assert option in {*options(), *ELSEWHERE}, span
 
