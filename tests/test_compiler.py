@@ -34,7 +34,7 @@ def mistakes(text: str, reference: str = "golden") -> list[str]:
             PLANES + "  r: {step: treshold, of: opacity}\n" + LOAD,
             "5: unknown step 'treshold' | did you mean 'threshold'",
         ),
-        (PLANES + "  r: {step: zzz, of: opacity}\n" + LOAD, "5: unknown step 'zzz' | there are: and, background"),
+        (PLANES + "  r: {step: zzz, of: opacity}\n" + LOAD, "5: unknown step 'zzz' | known: and, background"),
         (
             PLANES + "  r: {step: threshold, of: opacity, levl: 0.1, level: 0.1}\n" + LOAD,
             "5: 'threshold' has no parameter 'levl'; did you mean 'level'?",

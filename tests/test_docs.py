@@ -265,8 +265,10 @@ def test_commands_exist_with_these_options(where: str, line: list[str]) -> None:
 
 
 def _benchmark(arguments: list[str]) -> None:
-    """``-m module --option ...``: the module is there and takes the options."""
-    assert arguments[0] == "-m"
+    """A script that exists, or ``-m module --option ...``: the module is there and takes the options."""
+    if arguments[0] != "-m":
+        assert (HOME / arguments[0]).is_file(), arguments
+        return
     source = (HOME / (arguments[1].replace(".", "/") + ".py")).read_text(encoding="utf-8")
     for option in (a for a in arguments[2:] if a.startswith("--")):
         assert f'"{option}"' in source, arguments
