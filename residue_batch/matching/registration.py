@@ -1,7 +1,7 @@
 """Where the board lies in a shot: a homography from the board frame to the shot.
 
 Coarse: ORB features of two overviews, MAGSAC. Fine: at full resolution, the
-sub-pixel shift of up to 64 well-textured windows by least squares on the
+sub-pixel shift of up to 36 well-textured windows by least squares on the
 frame's gradients, then the small homography that explains the shifts; kept
 only if the windows correlate better. Residue covers part of the shot, so both
 levels are robust: wrong features are outliers, covered pixels lose their weight.

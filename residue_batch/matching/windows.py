@@ -17,7 +17,7 @@ F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 REMEDY = "check that the photograph shows this board type, whole, sharp and not rotated"
-_WINDOWS = 64
+_WINDOWS = 36
 _MIN_WINDOWS = 6
 _SIZES = (192, 128, 96, 64)
 _PASSES = 2
@@ -37,7 +37,7 @@ def _detail(patch: F32) -> F32:
 
 
 def windows_of(frame: NDArray[np.uint8], mask: Mask) -> list[Window]:
-    """Up to 64 windows inside the mask: the best-textured of each part of the board."""
+    """Up to 36 windows inside the mask: the best-textured of each part of the board."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         raise Refusal("registration", "the outline is empty", "check the outline of the board type")
@@ -80,7 +80,7 @@ def _window(frame: NDArray[np.uint8], box: Box) -> Window | None:
     edge = 4  # the blur and the gradient see the window's border
     steep[:edge], steep[-edge:], steep[:, :edge], steep[:, -edge:] = 0, 0, 0, 0
     # Where the frame has edges: little of the shift is told elsewhere.
-    index = np.flatnonzero(steep.ravel() > max(float(np.quantile(steep[::2, ::2], 0.8)), 1.0))
+    index = np.flatnonzero(steep.ravel() > max(float(np.quantile(steep[::2, ::2], 0.88)), 1.0))
     if len(index) < 64:
         return None
     design = np.stack([dx.ravel()[index], dy.ravel()[index], patch.ravel()[index], np.ones(len(index))])
