@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -17,16 +17,6 @@ from residue_batch.measure import MEASURES, Output, measure
 from residue_batch.step import STEPS, Fit, Mask, Plane, step
 from residue_batch.tally import Tally, count
 from residue_batch.testing import check_measure, check_step
-
-
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    steps, measures = dict(STEPS), dict(MEASURES)
-    yield
-    for table, old in ((STEPS, steps), (MEASURES, measures)):
-        table.clear()
-        table.update(old)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))

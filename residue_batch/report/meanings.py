@@ -41,3 +41,73 @@ TERMS = {
 }
 
 VERDICT = {"pass": "meets its limits", "fail": "misses a limit", "not_judged": "not judged"}
+
+REASONS: dict[str, tuple[str, str]] = {
+    # what the scan of a lot finds
+    "unpaired": (
+        "One of the two shots is not there.",
+        "Add the shot; a misspelt file name shows in `residue lot scan`.",
+    ),
+    "ambiguous": (
+        "Two different files claim to be the same shot, or its rows name different board types.",
+        "Keep the one that counts.",
+    ),
+    "duplicate": (
+        "One file is listed for two boards or phases, or a shot is listed twice.",
+        "Each photograph belongs to one board and one phase: correct the manifest.",
+    ),
+    "missing_file": ("The manifest names a file that does not exist.", "Correct the path, or copy the photograph."),
+    # what reading a photograph finds
+    "unreadable": ("The file is missing, empty, cut off or damaged.", "Copy it again from the camera."),
+    "not_a_photograph": ("No image, a one-bit drawing, or nothing opaque in it.", "Export it as JPEG, PNG or TIFF."),
+    "too_large": ("More pixels or bytes than can be right.", "Check what this file is; crop it to the board."),
+    "hash_mismatch": (
+        "The file is not the one whose sha256 the manifest promises.",
+        "Find out which is right; copy the file again, or renew the manifest.",
+    ),
+    "needs_tone": ("16-bit values, and nobody said how they are coded.", "Write `tone: srgb` or `tone: linear`."),
+    "colour_profile": (
+        "The file carries a colour profile other than sRGB.",
+        "Convert it, or write `any_profile: true` if all shots of the type share it.",
+    ),
+    "unsupported": (
+        "A photograph of a kind that is not read here: CMYK, camera raw, HEIC, 12-bit JPEG, an animation.",
+        "Export it as an 8-bit sRGB JPEG, PNG or TIFF.",
+    ),
+    "colour": ("One photograph is grey and the other in colour.", "Photograph everything alike."),
+    "same_photo": ("Before and after are the same file.", "Give the shot taken after cleaning."),
+    # what matching finds
+    "registration": (
+        "The shot cannot be laid over the board frame within the gates: another board, out of focus, cut off.",
+        "Check that it shows this board type, whole and sharp.",
+    ),
+    "rotated": (
+        "The board is turned by more than `max_rotation_deg`.",
+        "Photograph it upright, turn the file, or widen the gate.",
+    ),
+    "scale": ("The board is too large or too small in the shot.", "Same distance, same resolution; or widen `scale`."),
+    "light": ("The light of the shot cannot be matched.", "Check exposure, and the outline of the board type."),
+    "low_observable": (
+        "Too little of the outline can be seen in both shots.",
+        "Reduce glare, photograph the whole board; check `ignore` and the white patch.",
+    ),
+    # what a board type finds on its own frame
+    "elements": (
+        "Another number of elements was found on the frame than `expect` says.",
+        "Check the frame; change `area`, `bright`, `grey`, `close` or `within`.",
+    ),
+    "outside": (
+        "A photograph that sets the light does not show the whole outline.",
+        "Photograph the whole board.",
+    ),
+    # what has nothing to do with the board
+    "worker_lost": (
+        "The workers that measured it died. It is not kept in the records.",
+        "Run the same command again; give workers more memory.",
+    ),
+    "internal_error": (
+        "A bug. It is not kept in the records.",
+        "Report it with `run.jsonl`, which holds the traceback.",
+    ),
+}
+"""Why a board has no number: what it means, and what to do."""
