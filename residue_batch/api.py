@@ -235,7 +235,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
         summary=summary,
         verdicts=verdicts,
         findings=prepared.scan.findings,
-        pictures={row["board"]: folder / "boards" / f"{row['key']}.webp" for row in rows if row["outcome"] != REFUSED},
+        pictures={row["board"]: folder / "boards" / f"{row['key']}.jpg" for row in rows if row["outcome"] != REFUSED},
         provenance=state,
         configs={path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())},
         gates={

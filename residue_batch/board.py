@@ -269,7 +269,7 @@ def measured(board: Board, tally: Tally) -> Board:
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:
-            write_picture(Path(setting.folder) / f"{key}.webp", scene.shape, thumb_scale(scene.shape, setting), tally)
+            write_picture(Path(setting.folder) / f"{key}.jpg", scene.shape, thumb_scale(scene.shape, setting), tally)
         # the task may run again when its worker died after it was done
         if setting.program.keep and not store.is_complete(store_path(board)):
             store.close(store_path(board), layout_of(board, scene.shape), tally)

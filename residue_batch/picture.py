@@ -61,7 +61,7 @@ def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array
 
 
 def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally) -> None:
-    """Write the three panels side by side as WebP."""
+    """Write the three panels side by side as JPEG."""
     size = (-(-shape[0] // scale), -(-shape[1] // scale))
     made = {name: assemble(tally, name, size, scale) for name in _pictures(tally)}
     raw = {phase: made[f"raw.{phase}"] for phase in PHASES}
@@ -73,7 +73,7 @@ def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally) 
     assert after is not None
     panels = [_rgb(before), _rgb(after), overlay(after, shown, hidden, inside)]
     done, data = cv2.imencode(
-        ".webp", np.ascontiguousarray(np.hstack(panels)[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
+        ".jpg", np.ascontiguousarray(np.hstack(panels)[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )
     if not done:
         raise ResidueError(f"{path}: the picture could not be encoded")

@@ -127,7 +127,7 @@ def report(folder: str | Path) -> Path:
     head = state(path)
     dataset = open_run(path).load()
     kept, _ = records.read(path)
-    pictures = {r["board"]: file for r in kept.values() if (file := path / "boards" / f"{r['key']}.webp").exists()}
+    pictures = {r["board"]: file for r in kept.values() if (file := path / "boards" / f"{r['key']}.jpg").exists()}
     configs = {file.name: file.read_text(encoding="utf-8") for file in sorted((path / "resolved").iterdir())}
     types = [load_board_type(path / "resolved" / name) for name in configs if name.startswith("board_type-")]
     data = ReportData(

@@ -76,8 +76,3 @@ def select(tally: Mapping[str, Array], prefix: str) -> Tally:
     """The part of a tally whose names begin with ``prefix/``, without it."""
     start = prefix + "/"
     return {name[len(start) :]: value for name, value in tally.items() if name.startswith(start)}
-
-
-def prefixed(tally: Mapping[str, Array], prefix: str) -> Tally:
-    """The same tally under ``prefix/``."""
-    return {f"{prefix}/{name}": value for name, value in tally.items()}

@@ -253,12 +253,12 @@ def test_kept_planes_and_pictures_are_written_once_each(lot: SmallLot, tmp_path:
     text = FITTED + "keep: [spots, opacity]\n"
     first = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), text, folder=str(tmp_path), tile=192)
     key = first["key"]
-    assert {p.name for p in tmp_path.iterdir()} == {f"{key}.zarr", f"{key}.webp"}
+    assert {p.name for p in tmp_path.iterdir()} == {f"{key}.zarr", f"{key}.jpg"}
     assert store.is_complete(tmp_path / f"{key}.zarr")
     assert store.verify(tmp_path / f"{key}.zarr") == []
     spots = store.read_plane(tmp_path / f"{key}.zarr", "spots.before")
     assert spots.shape == small.SHAPE
-    picture = cv2.imread(str(tmp_path / f"{key}.webp"))
+    picture = cv2.imread(str(tmp_path / f"{key}.jpg"))
     assert picture is not None
     assert picture.shape[1] == 3 * small.SHAPE[1]
     again = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), text, folder=str(tmp_path), tile=192)

@@ -58,12 +58,12 @@ def test_three_panels_are_written_whole(tmp_path: Path, channels: int) -> None:
         tally[f"thumb/{name}/0/0"] = np.full((20, 30, channels), 100, np.uint8)
     for name in ("hidden", "outline", "shown.before", "shown.after"):
         tally[f"thumb/{name}/0/0"] = np.zeros((20, 30), np.uint8)
-    path = tmp_path / "sub" / "b.webp"
+    path = tmp_path / "sub" / "b.jpg"
     write_picture(path, (40, 60), 2, tally)
     image = cv2.imread(str(path))
     assert image is not None
     assert image.shape == (20, 90, 3)
-    assert [p.name for p in path.parent.iterdir()] == ["b.webp"]
+    assert [p.name for p in path.parent.iterdir()] == ["b.jpg"]
     data = path.read_bytes()
     write_picture(path, (40, 60), 2, dict(reversed(tally.items())))
     assert path.read_bytes() == data

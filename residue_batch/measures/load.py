@@ -75,7 +75,8 @@ def load(opacity: Plane, saturated: Mask, *, where: Mask) -> Tally:
     """
     values = opacity[where]
     opacities = fixed(values)
-    clipped = np.count_nonzero(np.abs(values) > np.float32(CEILING))
+    edge = np.int16(round(CEILING * ONE))
+    clipped = np.count_nonzero(opacities >= edge) + np.count_nonzero(opacities <= -edge)
     positive = np.maximum(opacities, 0)
     return {
         "pixels": count(opacities.size),
