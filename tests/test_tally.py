@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from residue_batch.tally import CEILING, ONE, Tally, count, fixed, merge, merge_all, prefixed, select
+from residue_batch.tally import CEILING, ONE, Tally, count, fixed, merge, merge_all, select
 
 values = hnp.arrays(st.sampled_from([np.int64, np.int16, np.uint8]), 3)
 tallies = st.dictionaries(st.sampled_from(["a", "b", "c/d"]), values, max_size=3)
@@ -51,7 +51,7 @@ def test_merging_leaves_its_parts_alone(left: Tally, right: Tally) -> None:
 
 @given(tallies, tallies)
 def test_a_prefix_comes_off_as_it_went_on(left: Tally, right: Tally) -> None:
-    both = {**prefixed(left, "one"), **prefixed(right, "two")}
+    both = {f"one/{k}": v for k, v in left.items()} | {f"two/{k}": v for k, v in right.items()}
     assert same(select(both, "one"), left)
     assert same(select(both, "two"), right)
 

@@ -36,6 +36,7 @@ _DARK = 0.002  # linear light below which code values are too coarse for a logar
 _NOISE = 0.015  # scale of the misfit, in log light ...
 _SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
 _UNEVEN = 0.2  # ... plus this share of the window's film
+_LATE = 6  # steps whose mean is the solution
 _FILM = 0.05  # mean opacity of a filmed window, a priori
 
 
@@ -156,6 +157,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     solved[:channels] = [_mode(v) for v in ratio[depth <= np.quantile(depth, 0.6)].T]
     film = _first_film(ratio - solved[:channels], contrast, window, count)
     clean, weight, rest = np.zeros(0), ratio, ratio
+    late = []
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
         film = np.maximum(film, -0.002)
         own = film[window][:, None]
@@ -165,7 +167,10 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
         spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
         weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
         pixels = (weight / np.square(spread), rest, slope, edge)
-        solved, film, clean = _step(solved, film, centre, starts, pixels, widen)
+        solved, film, clean = _step(solved, film, clean, centre, starts, pixels, widen)
+        late.append(solved)
+    # where few windows are clean the last steps swing around the solution: their mean is taken
+    solved = np.mean(late[-_LATE:], axis=0)
     if not np.isfinite(solved).all():
         raise Refusal("light", "no gain and field explain the light of the shot", REMEDY)
     used = weight.min(1) > 0.5
@@ -186,6 +191,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
 def _step(
     solved: F64,
     film: F64,
+    clean: F64,
     centre: F64,
     starts: NDArray[np.intp],
     pixels: tuple[F64, F64, F64, F64],
@@ -214,7 +220,9 @@ def _step(
     cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), total(edge, slope).sum(1)[:, None]], 1)
     power, pull, mass = total(slope, slope).sum(1) + 1e-9, total(slope, rest).sum(1), w.sum(1) + 1e-9
 
-    clean = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen)
+    found = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen)
+    # half the last belief is kept: what is clean and how even "clean" is can swing against each other for ever
+    clean = 0.5 * (clean + found) if clean.size else found
     prior = power * clean / (1.0 - clean)  # a window believed clean is held at zero that firmly
     inverse, pull = 1.0 / (power + prior), pull - prior * film
     normal -= np.einsum("mk,ml,m->kl", cross, cross, inverse)
