@@ -22,7 +22,7 @@ from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_boa
 from residue_batch.checking import Checked, check
 from residue_batch.compiler import keeping_all
 from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
-from residue_batch.engine.inline import Done, run_inline, settle
+from residue_batch.engine.inline import Done, measure_boards, run_inline, settle
 from residue_batch.errors import Refusal, StaleRunError, UsageError
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
@@ -136,8 +136,8 @@ def _measured(
     """Results of every board that is not done yet, as they come."""
     work = ledger.work()
     if workers == 0:
-        for board, known in work:
-            yield settle(board, known, lambda b: run_inline(plan_board(b), b))
+        for one in work:
+            yield from measure_boards([one])
         return
     first = next(work, None)
     if first is None:

@@ -19,12 +19,10 @@ from residue_batch.errors import ClusterError
 
 CONNECT_SECONDS = 30
 WORKER_ENVIRON = {
-    # Dask's own setting gives every plane back to the system, to be faulted in again for the next tile
-    "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    # tasks run beside the main thread: an arena of their own would give every plane back, to be faulted in again
     "MALLOC_ARENA_MAX": 1,
     # sampling the stack every 10 ms costs a tenth of the work
     "DASK_DISTRIBUTED__WORKER__PROFILE__INTERVAL": "200ms",
-    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
 }
 """What workers on this machine are started with."""

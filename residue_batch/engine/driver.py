@@ -27,12 +27,6 @@ WINDOW = 64
 Work = tuple[Board, frozenset[str]]
 
 
-def here(work: Iterable[Work]) -> Iterator[Done]:
-    """Measure boards one after the other in this process, without Dask."""
-    for one in work:
-        yield from measure_boards([one])
-
-
 def drive(client: Client, work: Iterable[Work], executor: str = "auto", window: int = WINDOW) -> Iterator[Done]:
     """Measure boards on a cluster; results come in the order they finish.
 

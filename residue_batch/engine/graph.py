@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-import cv2
 from distributed import Client, Future, KilledWorker, wait
 
 from residue_batch.board import Board
 from residue_batch.engine.cluster import watch
+from residue_batch.engine.inline import set_up_process
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import WORKER_LOST
 from residue_batch.stages import Plan, Stage
@@ -28,7 +28,7 @@ LOST = Refusal(
 
 def run_batch(stage: Stage, board: Board, items: Sequence[Any]) -> Any:
     """One task: some items of a stage, merged."""
-    cv2.setNumThreads(1)
+    set_up_process()
     return reduce(stage.merge, (stage.function(board, item) for item in items))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ class Done:
     stats: dict[str, tuple[int, int]]
     seconds: float
     failure: str = ""
+
+
+def set_up_process() -> None:
+    """One thread for OpenCV, and an allocator that keeps what planes of the last tile have freed."""
+    cv2.setNumThreads(1)
+    _keep_freed_memory()
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Tell glibc not to give freed planes back: faulting them in again costs a fifth of a board's time."""
+    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # another C library
+        return
+    mallopt(trim_threshold, 256 << 20)
+    mallopt(mmap_threshold, 32 << 20)
 
 
 def run_inline(plan: Plan, board: Board) -> Board:
@@ -106,5 +125,5 @@ def without_folders(error: Refusal, board: Board) -> Refusal:
 
 def measure_boards(work: Sequence[tuple[Board, frozenset[str]]]) -> list[Done]:
     """One task of the driver: a board, or several tiny ones, each run inline."""
-    cv2.setNumThreads(1)
+    set_up_process()
     return [settle(board, known, lambda b: run_inline(boards.plan_board(b), b)) for board, known in work]
