@@ -23,7 +23,7 @@ from residue_batch.config import (
 )
 from residue_batch.errors import ConfigError, Problem, Refusal, UsageError
 from residue_batch.outcome import Record, refused
-from residue_batch.program import AFTER, BEFORE, PHASES, Program
+from residue_batch.program import AFTER, BEFORE, Program
 
 TILE = 1024
 """Default side of a tile, px."""
@@ -208,6 +208,3 @@ def _board_types(found: Scan) -> list[str]:
     if any(not shots.board_type for shots in found.usable):
         raise ConfigError(Problem("the lot names no board type", remedy="add 'board_type:' or give --board-type"))
     return sorted({shots.board_type for shots in found.boards if shots.board_type})
-
-
-__all__ = ["PHASES", "Prepared", "board_of", "check_scene", "prepare", "sets_for", "setting_of"]

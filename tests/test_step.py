@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,20 +10,12 @@ import pytest
 from pydantic import Field
 
 import residue_batch.steps  # noqa: F401  registers them
-from residue_batch.measure import MEASURES, Output, measure
+from residue_batch.measure import Output, measure
 from residue_batch.step import STEPS, Bound, Kind, Mask, ParameterError, Plane, step
 from residue_batch.tally import Tally, count
 from residue_batch.units import PixelArea, Pixels
 
-
-@pytest.fixture(autouse=True)
-def registry() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    steps, measures = dict(STEPS), dict(MEASURES)
-    yield
-    for table, old in ((STEPS, steps), (MEASURES, measures)):
-        table.clear()
-        table.update(old)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("registry")
 
 
 def widened(
