@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 EXECUTORS = ("auto", "inline", "graph")
 WORKFLOW = "flux_residue"
-PINNED = ("numpy", "opencv-python-headless", "imagecodecs", "tifffile", "zarr")
+PINNED = ("numpy", "opencv-python-headless", "imagecodecs", "zarr")
 """Libraries whose version may change a number: a run is not resumed with others unless told."""
 
 
