@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from residue_batch import photo
+from residue_batch import kernels, photo
 from residue_batch.areas import areas_of, outline_mask
 from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
-from residue_batch.geometry import Array, Box
+from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
-from residue_batch.matching.resample import FULL_SCALE, blur, code_table, linear_table, resample, to_linear
+from residue_batch.matching.resample import FULL_SCALE, blur, code_table, inside, linear_table, resample
 from residue_batch.matching.samples import Anchor, anchors_of
 
 IGNORED = 1 << 30
@@ -73,7 +73,7 @@ class Scene:
         """The clean colour of a box: float32 (c, h, w), 1 = full scale."""
         assert self.clean is not None
         rows, columns = box.within(Box.whole(self.shape))
-        return self.clean[:, rows, columns] * np.float32(1 / FULL_SCALE)
+        return kernels.scaled(self.clean[:, rows, columns], 1 / FULL_SCALE)
 
 
 def scene_of_type(board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float) -> Scene:
@@ -124,10 +124,11 @@ def _seen_in_frame(
     outline = outline_mask(board_type, (frame.pixels.shape[0], frame.pixels.shape[1]))
     found = register(shot.pixels, target_of(frame.pixels, outline))
     table = linear_table(shot.pixels.dtype, shot.tone)
-    light, valid = resample(shot.pixels, found.transform, Box.whole(frame.pixels.shape), table)
-    if not valid[outline].all():
+    whole = Box.whole(frame.pixels.shape)
+    if not inside(shot.pixels.shape, found.transform, whole)[outline].all():
         raise Refusal("outside", f"the {name} does not show the whole outline", "photograph the whole board")
-    return np.asarray(code_table(shot.pixels.dtype, shot.tone)[light]), found
+    light = resample(shot.pixels, found.transform, whole, table)
+    return np.ascontiguousarray(np.moveaxis(code_table(shot.pixels.dtype, shot.tone)[light], 0, -1)), found
 
 
 def _scene(board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool) -> Scene:
@@ -139,14 +140,14 @@ def _scene(board_type: BoardType, frame: photo.Photo, code: Array, blur_px: floa
         mask |= region.astype(np.uint32) << np.uint32(index)
     where = regions[WHOLE] & ~ignored
     table = linear_table(code.dtype, frame.tone)
-    light = blur(to_linear(code, table), blur_px)
+    light = blur(resample(code, Transform(), Box.whole(shape), table), blur_px)
     white, assumed = white_colour(light, patch)
     return Scene(
         shape=shape,
         channels=code.shape[2],
         target=target_of(frame.pixels, where),
         anchors=anchors_of(code, table, where),
-        clean=np.ascontiguousarray(np.moveaxis(light, -1, 0)) if clean else None,
+        clean=light if clean else None,
         mask=mask,
         regions=tuple(regions),
         white=white,

@@ -16,7 +16,7 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.light import Light
-from residue_batch.matching.resample import FULL_SCALE, light_plane, resample
+from residue_batch.matching.resample import inside, resample
 from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
 from residue_batch.scene import IGNORED, Scene
 from residue_batch.step import full_scale
@@ -49,16 +49,15 @@ class Sources:
 
 
 Planes = dict[Key, Array]
+
+_WHOLLY = np.zeros(256, np.uint16)
+_WHOLLY[1] = 65535
 Read = Callable[[Key], Array]
 
 
 def _light(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
-    pixels, _ = resample(view.pixels, view.transform, box, view.linear)
-    planes = np.empty((pixels.shape[2], *pixels.shape[:2]), pixels.dtype)
-    for channel, plane in enumerate(planes):
-        cv2.extractChannel(pixels, channel, plane)
-    return planes
+    return resample(view.pixels, view.transform, box, view.linear)
 
 
 def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -72,18 +71,10 @@ def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
-    height, width = view.pixels.shape[:2]
+    seen = inside(view.pixels.shape, view.transform, box)
     if view.valid is not None:
-        inside, there = resample(view.valid.astype(np.uint8) * 255, view.transform, box)
-        return np.asarray((inside == 255) & there)
-    corners = view.transform.apply(
-        np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
-    )
-    # a homography maps the box to a convex quadrangle: corners inside, all inside
-    if corners.min() >= 0 and corners[:, 0].max() <= width - 1 and corners[:, 1].max() <= height - 1:
-        return np.ones(box.shape, np.bool_)
-    map_x, map_y = view.transform.maps(box)
-    return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))
+        seen &= resample(view.valid.view(np.uint8), view.transform, box, _WHOLLY)[0] == _WHOLLY[1]
+    return seen
 
 
 def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -93,16 +84,7 @@ def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    view = sources.views[node.key.phase]
-    taken = read(node.inputs[0])
-    planes = np.empty(taken.shape, np.float32)
-    factor = np.reciprocal(view.light.divisor(box)[..., 0])
-    sigma = view.light.sigma(sources.program.blur)
-    for channel, gain in enumerate(view.light.gain):
-        planes[channel] = light_plane(taken[channel], None, sigma)
-        planes[channel] *= factor
-        planes[channel] *= np.float32(1 / (FULL_SCALE * gain))
-    return planes
+    return sources.views[node.key.phase].light.matched(read(node.inputs[0]), box, sources.program.blur)
 
 
 def _reference(sources: Sources, node: Node, box: Box, read: Read) -> Array:

@@ -22,15 +22,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box
+from residue_batch.matching.resample import FULL_SCALE, blur_weights
 from residue_batch.matching.samples import REMEDY, Samples, units_of
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+U16 = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 
-NODE = 16  # px between the nodes of the light field
+LATTICE = 16  # px between the points where the light field is computed
 _MIN_SAMPLES = 500
 _DARK = 0.002  # linear light below which code values are too coarse for a logarithm
 _NOISE = 0.015  # scale of the misfit, in log light ...
@@ -85,38 +88,37 @@ class Light:
         """
         return float(min(max(base * base - self.extra_blur, (0.5 * base) ** 2), (1.5 * base) ** 2) ** 0.5)
 
-    def divisor(self, box: Box) -> F32:
-        """The field on ``box``, (h, w, 1) float32: divide linear light by it, and by ``gain``.
+    def matched(self, light: U16, box: Box, base: float) -> F32:
+        """The shot in the light of the reference, as sharp as the reference blurred by ``base`` px.
 
-        Bilinear between nodes on an absolute lattice: the same pixel has the same bits in any tile.
+        Parameters
+        ----------
+        light
+            (C, h, w) uint16 linear light of the shot, 65535 = full scale.
+        box
+            Where it lies in the frame.
+
+        Returns
+        -------
+        (C, h, w) float32, 1 = full scale. The field is bilinear on an absolute lattice: a pixel has
+        the same bits in any tile.
         """
-        rows, columns = _knots(box.top, box.bottom), _knots(box.left, box.right)
-        nodes = self._nodes(rows[0], columns[0])
-        left, right = nodes[:, columns[2]], nodes[:, columns[2] + 1]
-        wide = left + (right - left) * columns[1]
-        climb = wide[1:] - wide[:-1]
-        found = np.empty(box.shape, np.float32)
-        for number in range(len(climb)):  # a band of 16 rows stays in cache
-            here = slice(*np.searchsorted(rows[2], [number, number + 1]))
-            np.multiply(climb[number], rows[1][here, None], out=found[here])
-            found[here] += wide[number]
-        return found[:, :, None]
+        gain = np.array([1.0 / (FULL_SCALE * gain) for gain in self.gain], np.float32)
+        weights = blur_weights(self.sigma(base))
+        return kernels.blurred_and_scaled(light, weights, self._lattice(box), LATTICE, box.top % LATTICE, gain)
 
-    def _nodes(self, rows: F64, columns: F64) -> F32:
-        x, y = units_of(columns, rows, self.shape)
+    def _lattice(self, box: Box) -> F32:
+        """1 / field on the rows of the lattice around a box, (n, w)."""
+        rows = np.arange(box.top // LATTICE, -(-box.bottom // LATTICE) + 1, dtype=np.float64)
+        columns = np.arange(box.left // LATTICE, -(-box.right // LATTICE) + 1, dtype=np.float64)
+        x, y = units_of(columns[None, :] * LATTICE, rows[:, None] * LATTICE, self.shape)
         a, b, c, d, e = self.field
-        x, y = x[None, :], y[:, None]
-        return np.exp(a * x + b * y + c * x * x + d * x * y + e * y * y).astype(np.float32)
-
-
-def _knots(start: int, stop: int) -> tuple[F64, F32, NDArray[np.intp]]:
-    """(positions of the nodes, fraction of each pixel past its node, number of that node)."""
-    first = start // NODE
-    last = max(stop - 1, start) // NODE + 1
-    pixels = np.arange(start, stop)
-    number = pixels // NODE
-    fraction = ((pixels - number * NODE) / NODE).astype(np.float32)
-    return np.arange(first, last + 1, dtype=np.float64) * NODE, fraction, number - first
+        nodes = np.exp(-(a * x + b * y + c * x * x + d * x * y + e * y * y)).astype(np.float32)
+        pixels = np.arange(box.left, box.right)
+        number = pixels // LATTICE - box.left // LATTICE
+        share = (pixels % LATTICE / LATTICE).astype(np.float32)
+        left, right = nodes.take(number, axis=1), nodes.take(number + 1, axis=1)  # not fancy: rows stay contiguous
+        return np.asarray(left + (right - left) * share, np.float32)
 
 
 def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:

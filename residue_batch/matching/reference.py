@@ -19,7 +19,7 @@ def white_colour(reference_linear: Array, patch: Mask | None) -> tuple[F32, bool
     Parameters
     ----------
     reference_linear
-        (H, W[, C]) uint16 linear light of the reference, 65535 = full scale.
+        (C, H, W) uint16 linear light of the reference, 65535 = full scale.
     patch
         (H, W) bool: the declared white patch, or None.
 
@@ -36,15 +36,14 @@ def white_colour(reference_linear: Array, patch: Mask | None) -> tuple[F32, bool
     UsageError
         When the patch has no pixel on the reference, or is black.
     """
-    light = reference_linear[..., None] if reference_linear.ndim == 2 else reference_linear
-    channels = light.shape[2]
+    channels, *shape = reference_linear.shape
     if patch is None:
-        step = max(1, int((light.shape[0] * light.shape[1] / 1_000_000) ** 0.5))
-        top = float(np.percentile(light[::step, ::step], 99.9)) / FULL_SCALE
+        step = max(1, int((shape[0] * shape[1] / 1_000_000) ** 0.5))
+        top = float(np.percentile(reference_linear[:, ::step, ::step], 99.9)) / FULL_SCALE
         return np.full(channels, max(top, 1e-3), np.float32), True
-    if patch.shape != light.shape[:2] or not patch.any():
+    if list(patch.shape) != shape or not patch.any():
         raise UsageError("the white patch has no pixel on the reference")
-    white = np.percentile(light[patch].reshape(-1, channels), 60, axis=0) / FULL_SCALE
+    white = np.percentile(reference_linear[:, patch], 60, axis=1) / FULL_SCALE
     if white.min() < 0.02:
         raise UsageError("the white patch is black on the reference")
     return white.astype(np.float32), False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
-from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, resample, to_linear
+from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, inside, resample
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Anchor(NamedTuple):
     """One window of the reference: what every shot's samples there are held against.
 
     ``outer`` is the window with the halo of the blur; ``free`` (r, c) bool tells which points of the
-    sampling grid lie on the board and away from saturation; ``base`` and ``bend`` are (r, c, C).
+    sampling grid lie on the board and away from saturation; ``base`` and ``bend`` are (C, r, c).
     """
 
     box: Box
@@ -86,14 +86,13 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
     found = []
     for box in _lattice(mask):
         outer = box.grow(_HALO, whole)
-        clean = to_linear(np.ascontiguousarray(reference[outer.within(whole)]), table)
+        clean = resample(reference, Transform(), outer, table)
         free = _free(mask[box.within(whole)], _above(clean, limit), box, outer)
         if free.any():
             soft = blur(clean, _BLUR)
             rows, columns = np.mgrid[_STEP // 2 : box.shape[0] : _STEP, _STEP // 2 : box.shape[1] : _STEP]
-            bend = _laplacian(soft, rows.ravel() + box.top - outer.top, columns.ravel() + box.left - outer.left)
-            base = _unit(box.crop(soft, outer)[_GRID].reshape(rows.size, -1))
-            found.append(Anchor(box, outer, free, base.reshape(*rows.shape, -1), bend.reshape(*rows.shape, -1)))
+            bend = _laplacian(soft, rows + box.top - outer.top, columns + box.left - outer.left)
+            found.append(Anchor(box, outer, free, _unit(soft[:, *box.within(outer)][:, *_GRID]), bend))
     return tuple(found)
 
 
@@ -120,14 +119,16 @@ def sample_light(
     limit = _saturation(table)
     found: list[tuple[F64, F32, F32, F32]] = []
     for box, outer, free, base, bend in anchors:
-        seen, valid = resample(shot, transform, outer, table)
-        chosen = free & _free(True, _above(seen, limit) | ~valid, box, outer)
+        seen = resample(shot, transform, outer, table)
+        chosen = free & _free(True, _above(seen, limit) | ~inside(shot.shape, transform, outer), box, outer)
         if not chosen.any():
             continue
-        light = box.crop(blur(seen, _BLUR), outer)[_GRID][chosen]
+        first = (box.top - outer.top + _STEP // 2, box.left - outer.left + _STEP // 2)
+        grid = Box(*first, first[0] + box.shape[0] - _STEP // 2, first[1] + box.shape[1] - _STEP // 2)
+        light = _unit(blur(seen, _BLUR, grid, _STEP))
         rows, columns = (at * _STEP + _STEP // 2 for at in np.nonzero(chosen))
         x, y = units_of(columns + box.left, rows + box.top, shape)
-        found.append((np.stack([x, y], 1), _unit(light), base[chosen], bend[chosen]))
+        found.append((np.stack([x, y], 1), light[:, chosen].T, base[:, chosen].T, bend[:, chosen].T))
     if not found:
         raise Refusal("light", "no pixel of the board can be used for matching the light", REMEDY)
     place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -142,28 +143,28 @@ def _saturation(table: U16) -> int:
 def _above(light: U16, limit: int) -> Mask:
     """Where any channel is above the limit."""
     if light.max() <= limit:  # nearly everywhere
-        return np.zeros(light.shape[:2], np.bool_)
-    return np.asarray((light > limit).reshape(*light.shape[:2], -1).any(2))
+        return np.zeros(light.shape[1:], np.bool_)
+    return np.asarray((light > limit).any(0))
 
 
-def _free(inside: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:
+def _free(wanted: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:
     """Points of the sampling grid that are inside and have nothing bad within the blur."""
     if bad.any():
         grown = cv2.dilate(bad.astype(np.uint8), np.ones((2 * _HALO + 1, 2 * _HALO + 1), np.uint8))
-        inside = inside & (box.crop(grown, outer) == 0)
-    return np.broadcast_to(inside, box.shape)[_GRID]
+        wanted = wanted & (box.crop(grown, outer) == 0)
+    return np.broadcast_to(wanted, box.shape)[_GRID]
 
 
 def _laplacian(light: U16, rows: Array, columns: Array) -> F32:
-    """Second differences at some pixels, per px^2, 1 = full scale."""
-    near = np.pad(light, [(_REACH, _REACH)] * 2 + [(0, 0)] * (light.ndim - 2), mode="edge")
+    """(C, r, c): second differences at some pixels, per px^2, 1 = full scale."""
+    near = np.pad(light, [(0, 0), (_REACH, _REACH), (_REACH, _REACH)], mode="edge")
     y, x, far = rows + _REACH, columns + _REACH, _REACH
-    around = [_unit(near[at]) for at in ((y - far, x), (y + far, x), (y, x - far), (y, x + far))]
-    return np.asarray((sum(around) - np.float32(4) * _unit(near[y, x])) / np.float32(far * far), np.float32)
+    around = [_unit(near[:, *at]) for at in ((y - far, x), (y + far, x), (y, x - far), (y, x + far))]
+    return np.asarray((sum(around) - np.float32(4) * _unit(near[:, y, x])) / np.float32(far * far), np.float32)
 
 
 def _unit(light: Array) -> F32:
-    return (light.reshape(len(light), -1) / np.float32(FULL_SCALE)).astype(np.float32)
+    return np.asarray(light / np.float32(FULL_SCALE), np.float32)
 
 
 def _lattice(mask: Mask) -> list[Box]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from residue_batch import kernels
 from residue_batch.measure import Output, measure
-from residue_batch.measures.load import negative_sums, noise
+from residue_batch.measures.load import bytes_of, noise, opacity_sums
 from residue_batch.step import Mask, ParameterError, Plane
-from residue_batch.tally import Tally, count, fixed
+from residue_batch.tally import Tally
 
 
 def _check(tau: tuple[float, ...], main: float) -> None:
@@ -70,6 +71,7 @@ def area(
     main
         The one that stands for the measure in tables of one row; one of tau.
     """
-    values = opacity[where]
-    above = np.array([np.count_nonzero(values > np.float32(t)) for t in tau], np.int64)
-    return {"pixels": count(values.size), "above": above, **negative_sums(fixed(values))}
+    sums = opacity_sums(opacity, where)
+    levels = np.array(tau, np.float32)
+    above = kernels.counts_above(np.ascontiguousarray(opacity), bytes_of(where), levels)
+    return {"above": above, **{name: sums[name] for name in ("pixels", "negative", "negative_squares")}}

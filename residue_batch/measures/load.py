@@ -7,17 +7,32 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.measure import Output, measure
 from residue_batch.step import Array, Mask, Plane
-from residue_batch.tally import CEILING, ONE, Tally, count, fixed
+from residue_batch.tally import CEILING, ONE, Tally
 
 
-def negative_sums(values: Array) -> Tally:
-    """Of fixed-point opacities: how many are negative, and the sum of their squares."""
-    negative = np.minimum(values, 0).astype(np.int32)
-    number = int(np.count_nonzero(negative))
-    negative *= negative
-    return {"negative": count(number), "negative_squares": count(int(negative.sum(dtype=np.int64)))}
+def bytes_of(mask: Array) -> Array:
+    """A mask as 0 and 1, for a kernel."""
+    return np.ascontiguousarray(mask).view(np.uint8)
+
+
+def opacity_sums(opacity: Array, where: Array, saturated: Array | None = None) -> Tally:
+    """Exact sums of ``round(a x 16384)`` under a mask: what the load and the noise of opacity are made of.
+
+    Raises
+    ------
+    FloatingPointError
+        For NaN: as an integer it would be a clean pixel.
+    """
+    mask = bytes_of(where)
+    full = mask if saturated is None else bytes_of(saturated)
+    sums, missing = kernels.opacity_sums(np.ascontiguousarray(opacity), mask, full, ONE, CEILING)
+    if missing:
+        raise FloatingPointError(f"{missing} opacities are no number")
+    names = ("pixels", "sum", "positive", "saturated", "clipped", "negative", "negative_squares")
+    return {name: np.asarray(value) for name, value in zip(names, sums, strict=True)}
 
 
 def noise(tally: Mapping[str, Array]) -> float:
@@ -73,16 +88,4 @@ def load(opacity: Plane, saturated: Mask, *, where: Mask) -> Tally:
     saturated
         Pixels that are saturated in the shot (built in).
     """
-    values = opacity[where]
-    opacities = fixed(values)
-    edge = np.int16(round(CEILING * ONE))
-    clipped = np.count_nonzero(opacities >= edge) + np.count_nonzero(opacities <= -edge)
-    positive = np.maximum(opacities, 0)
-    return {
-        "pixels": count(opacities.size),
-        "sum": count(int(opacities.sum(dtype=np.int64))),
-        "positive": count(int(positive.sum(dtype=np.int64))),
-        "saturated": count(int(positive[saturated[where]].sum(dtype=np.int64))),
-        "clipped": count(int(clipped)),
-        **negative_sums(opacities),
-    }
+    return opacity_sums(opacity, where, saturated)

@@ -7,25 +7,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from residue_batch.geometry import strips
-from residue_batch.step import Array, Colour, Mask, Plane, White, step
+from residue_batch import kernels
+from residue_batch.step import Colour, Mask, Plane, White, step
 
 OPACITY_LIMIT = 4.0
 """Opacities are clipped to +-4: far beyond what can be real, and finite."""
 
 # |W - B|^2 below this (linear light, 1 = full scale): board and residue look alike
-_ALIKE = np.float32(1e-6)
-
-
-def _distance(reference: Array, white: Array, rows: slice, out: Array, scratch: Array) -> None:
-    """``|W - B|^2`` of some rows into ``out``: one channel after the other, so always the same bits."""
-    for channel in range(reference.shape[0]):
-        np.subtract(white[channel], reference[channel, rows], out=scratch)
-        scratch *= scratch
-        if channel:
-            out += scratch
-        else:
-            out[...] = scratch
+_ALIKE = 1e-6
 
 
 @step(version=1)
@@ -54,31 +43,7 @@ def unmix(image: Colour, reference: Colour, white: White) -> Plane:
     white
         The colour W of residue in the same light.
     """
-    channels, height, width = image.shape
-    opacity = np.empty((height, width), np.float32)
-    above, span, norm = (np.empty((min(height, 64), width), np.float32) for _ in range(3))
-    for rows in strips(height):
-        count = rows.stop - rows.start
-        a, s, n, out = above[:count], span[:count], norm[:count], opacity[rows]
-        for channel in range(channels):
-            board = reference[channel, rows]
-            np.subtract(white[channel], board, out=s)
-            np.subtract(image[channel, rows], board, out=a)
-            a *= s
-            s *= s
-            if channel:
-                out += a
-                n += s
-            else:
-                out[...] = a
-                n[...] = s
-        alike = n < _ALIKE
-        np.maximum(n, _ALIKE, out=n)
-        out /= n
-        if alike.any():
-            out[alike] = 0
-        np.clip(out, -OPACITY_LIMIT, OPACITY_LIMIT, out=out)
-    return opacity
+    return kernels.unmix(image, reference, white, _ALIKE, OPACITY_LIMIT)
 
 
 @step(version=1, examples=({}, {"at_least": 0.8}))
@@ -99,12 +64,5 @@ def contrast(reference: Colour, white: White, *, at_least: Annotated[float, Fiel
     at_least
         The distance needed, as a share of the length of W.
     """
-    height, width = reference.shape[1:]
-    seen = np.empty((height, width), np.bool_)
-    limit = np.float32(at_least**2 * float(np.square(white.astype(np.float64)).sum()))
-    distance, scratch = (np.empty((min(height, 64), width), np.float32) for _ in range(2))
-    for rows in strips(height):
-        count = rows.stop - rows.start
-        _distance(reference, white, rows, distance[:count], scratch[:count])
-        np.greater_equal(distance[:count], limit, out=seen[rows])
-    return seen
+    least = at_least**2 * float(np.square(white.astype(np.float64)).sum())
+    return kernels.contrast(reference, white, least)

@@ -48,7 +48,7 @@ def test_time_of_a_function_counts_what_it_calls_outside_the_package():
 
     profile = cProfile.Profile()
     profile.enable()
-    blur(np.zeros((500, 500), np.uint16), 3.0)
+    blur(np.zeros((1, 500, 500), np.uint16), 3.0)
     profile.disable()
     own = stages.own_seconds(profile)
     assert next(iter(own)) == "matching.resample.blur"

@@ -1,0 +1,29 @@
+"""Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
+
+``loops.c`` is the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not
+worth a loop of its own stays with numpy and OpenCV.
+"""
+
+from residue_batch.kernels.bindings import (
+    blurred,
+    blurred_and_scaled,
+    contrast,
+    counts_above,
+    mutual_nearest,
+    opacity_sums,
+    sample,
+    scaled,
+    unmix,
+)
+
+__all__ = [
+    "blurred",
+    "blurred_and_scaled",
+    "contrast",
+    "counts_above",
+    "mutual_nearest",
+    "opacity_sums",
+    "sample",
+    "scaled",
+    "unmix",
+]

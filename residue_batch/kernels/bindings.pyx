@@ -1,0 +1,232 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""numpy arrays in, numpy arrays out, around ``loops.c``: checks of shapes, memory for the results, no arithmetic."""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+
+import numpy as np
+
+ctypedef fused code:
+    uint8_t
+    uint16_t
+
+cdef extern from "loops.h" nogil:
+    ctypedef struct box_t:
+        ptrdiff_t top, left, rows, cols
+
+    int sample_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, box_t, uint16_t *)
+    int sample_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, box_t,
+                   uint16_t *)
+    void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, box_t, float *,
+                    uint16_t *)
+    void blur_scale(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, const float *, ptrdiff_t,
+                    ptrdiff_t, float, float *, float *)
+    void c_scale "scale"(const uint16_t *, ptrdiff_t, float, float *)
+    void c_unmix "unmix"(const float *, ptrdiff_t, const float *, ptrdiff_t, const float *, ptrdiff_t, ptrdiff_t,
+                         float, float, float *)
+    void c_contrast "contrast"(const float *, ptrdiff_t, const float *, ptrdiff_t, ptrdiff_t, float, uint8_t *)
+    ptrdiff_t c_sums "opacity_sums"(const float *, const uint8_t *, const uint8_t *, ptrdiff_t, float, float,
+                                    int64_t *)
+    void c_nearest "nearest"(const uint64_t *, ptrdiff_t, const uint64_t *, ptrdiff_t, int32_t *, int32_t *, int32_t *,
+                             int32_t *)
+    void c_above "counts_above"(const float *, const uint8_t *, ptrdiff_t, const float *, ptrdiff_t, int64_t *)
+
+
+def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix, box):
+    """(C, h, w): ``table[shot]`` (H, W, C), interpolated where the homography sends the box; edges are repeated."""
+    cdef box_t here = _box(box)
+    cdef ptrdiff_t levels = 256 if code is uint8_t else 65536
+    if not 1 <= shot.shape[2] <= 4 or matrix.shape[0] != 9 or table.shape[0] != levels or not shot.shape[0] * shot.shape[1]:
+        raise ValueError("a homography has 9 numbers, a table one entry for each code value, a shot pixels")
+    found = np.empty((shot.shape[2], here.rows, here.cols), np.uint16)
+    cdef uint16_t[:, :, ::1] out = found
+    cdef int done
+    if not found.size:
+        return found
+    with nogil:
+        if code is uint8_t:
+            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], here,
+                             &out[0, 0, 0])
+        else:
+            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], here,
+                              &out[0, 0, 0])
+    if not done:
+        raise MemoryError("no memory for a strip of the photograph")
+    return found
+
+
+def blurred(const uint16_t[:, :, :] planes, const float[::1] weights, window, ptrdiff_t every=1):
+    """A window of (c, h, w), blurred by a symmetric kernel given from its centre on; only each ``every``-th pixel."""
+    cdef box_t here = _inside(window, planes.shape[1], planes.shape[2])
+    cdef ptrdiff_t channel
+    cdef int radius = weights.shape[0] - 1
+    if every < 1 or radius < 0 or planes.strides[2] != sizeof(uint16_t):
+        raise ValueError("rows must be contiguous, there must be a weight, and every at least 1")
+    found = np.empty((planes.shape[0], (here.rows + every - 1) // every, (here.cols + every - 1) // every), np.uint16)
+    cdef uint16_t[:, :, ::1] out = found
+    cdef float[::1] line = np.empty(planes.shape[2] + 2 * radius, np.float32)
+    if not found.size:
+        return found
+    with nogil:
+        for channel in range(planes.shape[0]):
+            blur_every(&planes[channel, 0, 0], planes.strides[1] // sizeof(uint16_t), planes.shape[1],
+                       planes.shape[2], &weights[0], radius, every, here, &line[0], &out[channel, 0, 0])
+    return found
+
+
+def blurred_and_scaled(const uint16_t[:, :, :] planes, const float[::1] weights, const float[:, ::1] factor,
+                       ptrdiff_t apart, ptrdiff_t past, const float[::1] gain):
+    """(c, h, w), blurred, times ``gain[c]`` and a factor that is linear between the rows of a lattice.
+
+    ``factor`` (n, w) holds those rows, ``apart`` rows from each other; the planes begin ``past``
+    the first.
+    """
+    cdef ptrdiff_t channel
+    cdef int radius = weights.shape[0] - 1
+    if radius < 0 or planes.strides[2] != sizeof(uint16_t) or gain.shape[0] != planes.shape[0]:
+        raise ValueError("rows must be contiguous, there must be a weight, and a gain for each channel")
+    if factor.shape[1] != planes.shape[2] or past < 0 or (past + planes.shape[1] - 1) // apart + 2 > factor.shape[0]:
+        raise ValueError("the lattice does not cover the planes")
+    found = np.empty((planes.shape[0], planes.shape[1], planes.shape[2]), np.float32)
+    cdef float[:, :, ::1] out = found
+    cdef float[::1] line = np.empty(planes.shape[2] + 2 * radius, np.float32)
+    if not found.size:
+        return found
+    with nogil:
+        for channel in range(planes.shape[0]):
+            blur_scale(&planes[channel, 0, 0], planes.strides[1] // sizeof(uint16_t), planes.shape[1],
+                       planes.shape[2], &weights[0], radius, &factor[0, 0], apart, past, gain[channel],
+                       &line[0], &out[channel, 0, 0])
+    return found
+
+
+def scaled(const uint16_t[:, :, :] planes, float factor):
+    """Planes (c, h, w) times a number."""
+    cdef ptrdiff_t channel, row
+    if planes.strides[2] != sizeof(uint16_t):
+        raise ValueError("rows must be contiguous")
+    found = np.empty((planes.shape[0], planes.shape[1], planes.shape[2]), np.float32)
+    cdef float[:, :, ::1] out = found
+    if not found.size:
+        return found
+    with nogil:
+        for channel in range(planes.shape[0]):
+            for row in range(planes.shape[1]):
+                c_scale(&planes[channel, row, 0], planes.shape[2], factor, &out[channel, row, 0])
+    return found
+
+
+def unmix(const float[:, :, :] image, const float[:, :, :] reference, const float[::1] white, float alike,
+          float limit):
+    """(h, w): the share of white in an image (c, h, w) over a reference; see ``steps.unmix``."""
+    cdef ptrdiff_t row
+    _same(image.shape[0], reference.shape[0])
+    _same(image.shape[1], reference.shape[1])
+    _same(image.shape[2], reference.shape[2])
+    _same(image.shape[0], white.shape[0])
+    if image.strides[2] != sizeof(float) or reference.strides[2] != sizeof(float):
+        raise ValueError("rows must be contiguous")
+    found = np.empty((image.shape[1], image.shape[2]), np.float32)
+    cdef float[:, ::1] out = found
+    if not found.size:
+        return found
+    with nogil:
+        for row in range(image.shape[1]):
+            c_unmix(&image[0, row, 0], image.strides[0] // sizeof(float), &reference[0, row, 0],
+                    reference.strides[0] // sizeof(float), &white[0], image.shape[0], image.shape[2], alike, limit,
+                    &out[row, 0])
+    return found
+
+
+def contrast(const float[:, :, :] reference, const float[::1] white, float least):
+    """(h, w): where the squared distance of reference and white is at least ``least``."""
+    cdef ptrdiff_t row
+    _same(reference.shape[0], white.shape[0])
+    if reference.strides[2] != sizeof(float):
+        raise ValueError("rows must be contiguous")
+    found = np.empty((reference.shape[1], reference.shape[2]), np.bool_)
+    cdef uint8_t[:, ::1] out = found.view(np.uint8)
+    if not found.size:
+        return found
+    with nogil:
+        for row in range(reference.shape[1]):
+            c_contrast(&reference[0, row, 0], reference.strides[0] // sizeof(float), &white[0], reference.shape[0],
+                       reference.shape[2], least, &out[row, 0])
+    return found
+
+
+def opacity_sums(const float[:, :] opacity, const uint8_t[:, :] where, const uint8_t[:, :] saturated, float one,
+                 float ceiling):
+    """Sums over a mask of ``round(one x opacity)``, clipped to the ceiling, and how many pixels are no number.
+
+    The sums: pixels, total, positive total, of that where saturated, clipped, negative ones, their squares.
+    """
+    cdef ptrdiff_t row, missing = 0
+    _same(opacity.shape[0], where.shape[0])
+    _same(opacity.shape[1], where.shape[1])
+    _same(opacity.shape[0], saturated.shape[0])
+    _same(opacity.shape[1], saturated.shape[1])
+    if opacity.strides[1] != sizeof(float) or where.strides[1] != 1 or saturated.strides[1] != 1:
+        raise ValueError("rows must be contiguous")
+    found = np.zeros(7, np.int64)
+    cdef int64_t[::1] sums = found
+    if opacity.shape[1]:
+        with nogil:
+            for row in range(opacity.shape[0]):
+                missing += c_sums(&opacity[row, 0], &where[row, 0], &saturated[row, 0], opacity.shape[1], one,
+                                  ceiling, &sums[0])
+    return found, missing
+
+
+def counts_above(const float[:, :] plane, const uint8_t[:, :] where, const float[::1] levels):
+    """How many values under a mask lie above each level."""
+    cdef ptrdiff_t row
+    _same(plane.shape[0], where.shape[0])
+    _same(plane.shape[1], where.shape[1])
+    if plane.strides[1] != sizeof(float) or where.strides[1] != 1:
+        raise ValueError("rows must be contiguous")
+    found = np.zeros(levels.shape[0], np.int64)
+    cdef int64_t[::1] above = found
+    if plane.shape[1] and levels.shape[0]:
+        with nogil:
+            for row in range(plane.shape[0]):
+                c_above(&plane[row, 0], &where[row, 0], plane.shape[1], &levels[0], levels.shape[0], &above[0])
+    return found
+
+
+def mutual_nearest(const uint8_t[:, ::1] left, const uint8_t[:, ::1] right):
+    """(n, 3): index left, index right and Hamming distance of 32-byte descriptors that are each other's nearest."""
+    if left.shape[1] != 32 or right.shape[1] != 32:
+        raise ValueError("descriptors have 32 bytes")
+    nearest_right, distances = np.empty(left.shape[0], np.int32), np.empty(left.shape[0], np.int32)
+    nearest_left, others = np.empty(right.shape[0], np.int32), np.empty(right.shape[0], np.int32)
+    cdef int32_t[::1] of_left = nearest_right, left_distance = distances, of_right = nearest_left, rest = others
+    if left.shape[0] and right.shape[0]:
+        with nogil:
+            c_nearest(<const uint64_t *>&left[0, 0], left.shape[0], <const uint64_t *>&right[0, 0], right.shape[0],
+                      &of_left[0], &left_distance[0], &of_right[0], &rest[0])
+    else:
+        return np.empty((0, 3), np.int32)
+    at = np.arange(left.shape[0], dtype=np.int32)
+    mutual = nearest_left[nearest_right] == at
+    return np.stack([at[mutual], nearest_right[mutual], distances[mutual]], axis=1)
+
+
+cdef box_t _box(box) except *:
+    cdef box_t found
+    found.top, found.left = box[0], box[1]
+    found.rows, found.cols = max(box[2] - box[0], 0), max(box[3] - box[1], 0)
+    return found
+
+
+cdef box_t _inside(window, ptrdiff_t rows, ptrdiff_t cols) except *:
+    cdef box_t found = _box(window)
+    if found.top < 0 or found.left < 0 or found.top + found.rows > rows or found.left + found.cols > cols:
+        raise ValueError(f"the window {window} is not inside {rows} x {cols} pixels")
+    return found
+
+
+cdef int _same(ptrdiff_t left, ptrdiff_t right) except -1:
+    if left != right:
+        raise ValueError(f"shapes differ: {left} and {right}")
+    return 0
