@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
 from residue_batch.geometry import Array, Box
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import CELL, block_sums, joined, seen, snug
+from residue_batch.measures.cells import CELL, Cells, cell_sums, joined, seen, snug, total
 from residue_batch.step import Mask, Plane
 from residue_batch.tally import ONE, Tally, count
 
 TIMES_NOISE = 3.0
 
-# differences are sorted into levels of their root, in 1/512: fine where noise is, and few
+# differences are sorted into levels of their root, in 1/512: fine where noise is, and not many
 _FINE = 512
 _LEVELS = 1024
 _MEDIAN_OF_NORMAL = 0.6745
@@ -33,22 +32,24 @@ _OUTPUTS = (
 
 
 def _level(differences: Array) -> Array:
-    """Level of a difference's size: floor(512 sqrt |d|). Roots are rounded correctly everywhere."""
-    return np.minimum((_FINE * np.sqrt(np.abs(differences))).astype(np.int64), _LEVELS - 1)
+    """Level of a difference's size: floor(512 sqrt |d|), from operations that IEEE 754 rounds correctly."""
+    roots = np.float32(_FINE) * np.sqrt(np.abs(differences))
+    return np.asarray(np.minimum(roots.astype(np.intp), _LEVELS - 1))
 
 
-def _sorted(blocks: Array) -> Tally:
-    """By level, for cells that fall (0) and rise (1): pixels and sums; and the roughness of full blocks."""
-    pixels, sums = blocks[..., 0], blocks[..., 1]
-    full = (pixels == CELL * CELL).all(axis=1)
+def _sorted(cells: Cells) -> Tally:
+    """By level, for cells that fall and then those that rise: pixels and sums; and the roughness of full blocks."""
+    pixels, sums = cells
+    full = pixels == CELL * CELL
+    full = full[::2, ::2] & full[::2, 1::2] & full[1::2, ::2] & full[1::2, 1::2]
     # the mixed difference of four neighbours has the variance of four cells and nothing of an even change
-    mixed = (sums[full] * (1, -1, -1, 1)).sum(axis=1)
-    rough = np.bincount(_level(mixed / (2 * CELL * CELL * ONE)), minlength=_LEVELS)
-    counted = pixels > 0
-    pixels, sums = pixels[counted], sums[counted]
-    place = _level(sums / (pixels * ONE)) + _LEVELS * (sums < 0)
+    mixed = (sums[::2, ::2] - sums[::2, 1::2] - sums[1::2, ::2] + sums[1::2, 1::2])[full]
+    rough = np.bincount(_level(mixed * np.float32(1 / (2 * CELL * CELL * ONE))), minlength=_LEVELS)
+    # a cell without a pixel adds nothing at level 0
+    means = sums / np.maximum(pixels, 1) * np.float32(1 / ONE)
+    place = (_level(means) + _LEVELS * (sums < 0)).ravel()
     # float64 adds integers below 2^53 exactly
-    by_level = [np.bincount(place, weights=w, minlength=2 * _LEVELS).astype(np.int64) for w in (pixels, sums)]
+    by_level = [np.bincount(place, weights=w.ravel(), minlength=2 * _LEVELS).astype(np.int64) for w in cells]
     return {"pixels_at": by_level[0], "sums_at": by_level[1], "rough": rough}
 
 
@@ -61,7 +62,7 @@ def _noise(rough: Array) -> float:
     level = int(np.searchsorted(upto, middle))
     inside = (middle - int(upto[level] - rough[level])) / int(rough[level])
     low, high = (level / _FINE) ** 2, ((level + 1) / _FINE) ** 2
-    return (low + inside * (high - low)) / _MEDIAN_OF_NORMAL
+    return float(low + inside * (high - low)) / _MEDIAN_OF_NORMAL
 
 
 def _finalize(tally: Mapping[str, Array]) -> dict[str, float]:
@@ -126,13 +127,11 @@ def change(before: Plane, after: Plane, *, where: Mask, at: Box, frame: tuple[in
     here = box.within(at)
     where = where[here]
     first, second = seen(before[here], where), seen(after[here], where)
-    tally = {
+    cells, cut = cell_sums(np.subtract(first, second, dtype=np.float32), where, box, frame)
+    return {
         "pixels": count(int(np.count_nonzero(where))),
-        "before": count(int(first.sum(dtype=np.int64))),
-        "after": count(int(second.sum(dtype=np.int64))),
+        "before": count(total(first)),
+        "after": count(total(second)),
+        **_sorted(cells),
+        **cut,
     }
-    if not box.pixels:
-        return tally | _sorted(np.empty((0, 4, 2), np.int64))
-    fall = np.asarray(cv2.subtract(first, second, dtype=cv2.CV_32F))
-    blocks, cut = block_sums(fall, where, box, frame)
-    return tally | _sorted(blocks) | cut

@@ -10,7 +10,7 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import block_sums, joined, seen, snug
+from residue_batch.measures.cells import Cells, cell_sums, joined, seen, snug
 from residue_batch.step import Mask, Plane
 from residue_batch.tally import CEILING, ONE, Tally, count
 
@@ -24,16 +24,14 @@ _LOWEST = -round(CEILING * ONE)
 def _table() -> Array:
     """-ln(1 - a) of each fixed-point opacity up to the cap, in the same fixed point."""
     opacity = np.arange(_LOWEST, math.floor(CAP * ONE) + 1, dtype=np.float64) / ONE
-    return np.rint(-np.log1p(-opacity) * ONE).astype(np.int64)
+    return np.asarray(np.rint(-np.log1p(-opacity) * ONE), np.int64)
 
 
-def _density(blocks: Array) -> tuple[int, int]:
+def _density(cells: Cells) -> tuple[int, int]:
     """(sum of density x pixels over cells, pixels in cells at the cap)."""
-    pixels, sums = blocks[..., 0], blocks[..., 1]
-    counted = pixels > 0
-    pixels, sums = pixels[counted], sums[counted]
-    # the nearest fixed-point opacity of the cell's mean, in integers
-    places = (2 * sums + pixels) // (2 * pixels) - _LOWEST
+    pixels, sums = (part.astype(np.int64) for part in cells)
+    # the nearest fixed-point opacity of the cell's mean, in integers; a cell without a pixel weighs nothing
+    places = (2 * sums + pixels) // np.maximum(2 * pixels, 1) - _LOWEST
     capped = places >= len(_table())
     density = _table()[np.minimum(places, len(_table()) - 1)]
     return int((density * pixels).sum()), int(pixels[capped].sum())
@@ -80,11 +78,8 @@ def density(opacity: Plane, *, where: Mask, at: Box, frame: tuple[int, int]) -> 
     box = snug(where, at)
     here = box.within(at)
     where = where[here]
-    if not box.pixels:
-        return {name: count(0) for name in ("pixels", "density", "capped")}
-    values = seen(opacity[here], where).astype(np.float32)
-    blocks, cut = block_sums(values, where, box, frame)
-    total, capped = _density(blocks)
+    cells, cut = cell_sums(seen(opacity[here], where).astype(np.float32), where, box, frame)
+    total, capped = _density(cells)
     return {
         "pixels": count(int(np.count_nonzero(where))),
         "density": count(total),
