@@ -1,4 +1,4 @@
-"""Boxes, tiles and transforms: integers and 3x3 matrices, nothing else.
+"""Boxes, tiles and transforms: integers, 3x3 matrices and at most a bend, nothing else.
 
 A pixel is (row, column) with its centre at integers; points are [x, y].
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from residue_batch.bend import Bend, knots, spread
 
 Array = np.ndarray
 
@@ -76,29 +78,33 @@ def strips(height: int, rows: int = 64) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class Transform:
-    """Where a point of the board frame lies in a shot: a homography, row-major.
+    """Where a point of the board frame lies in a shot: a homography, row-major, of the bent frame.
 
-    The matrix maps frame points [x, y, 1] to shot points.
+    The matrix maps frame points [x, y, 1], displaced by the bend if there is one, to shot points.
     """
 
     matrix: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    bend: Bend | None = None
 
     @classmethod
-    def of(cls, matrix: Array) -> Transform:
+    def of(cls, matrix: Array, bend: Bend | None = None) -> Transform:
         """From any 3x3 matrix, scaled so that its last element is 1."""
         matrix = np.asarray(matrix, np.float64)
-        return cls(tuple(float(v) for v in (matrix / matrix[2, 2]).ravel()))
+        return cls(tuple(float(v) for v in (matrix / matrix[2, 2]).ravel()), bend)
 
     @property
     def array(self) -> Array:
         return np.array(self.matrix, np.float64).reshape(3, 3)
 
     def inverse(self) -> Transform:
+        """From the shot to the frame, without the bend."""
         return Transform.of(np.linalg.inv(self.array))
 
     def apply(self, points: Array) -> Array:
         """Map points (n, 2) as [x, y] from the frame to the shot."""
         points = np.asarray(points, np.float64)
+        if self.bend is not None:
+            points = points + np.stack(self.bend.at(points[:, 0], points[:, 1]), axis=1)
         h = self.array
         mapped = points @ h[:, :2].T + h[:, 2]
         return np.asarray(mapped[:, :2] / mapped[:, 2:])
@@ -109,6 +115,8 @@ class Transform:
         Computed from absolute frame coordinates, so the same pixel gets the
         same bits whatever the tile.
         """
+        if self.bend is not None:
+            return self._bent(box)
         h = self.array
         x = np.arange(box.left, box.right, dtype=np.float64)[None, :]
         y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
@@ -119,6 +127,21 @@ class Transform:
         map_x = ((h[0, 0] * x + (h[0, 1] * y + h[0, 2])) * scale).astype(np.float32)
         map_y = ((h[1, 0] * x + (h[1, 1] * y + h[1, 2])) * scale).astype(np.float32)
         return map_x, map_y
+
+    def _bent(self, box: Box) -> tuple[Array, Array]:
+        rows, columns = knots(box.top, box.bottom), knots(box.left, box.right)
+        map_x, map_y = (spread(nodes, rows, columns) for nodes in self._nodes(rows[0], columns[0]))
+        return map_x, map_y
+
+    def _nodes(self, rows: Array, columns: Array) -> tuple[Array, Array]:
+        """Shot coordinates of a lattice of frame points; element by element, so that a node has one value."""
+        assert self.bend is not None
+        h = self.array
+        x, y = np.meshgrid(columns, rows)
+        dx, dy = self.bend.at(x, y)
+        x, y = x + dx, y + dy
+        scale = 1.0 / (h[2, 0] * x + (h[2, 1] * y + h[2, 2]))
+        return (h[0, 0] * x + (h[0, 1] * y + h[0, 2])) * scale, (h[1, 0] * x + (h[1, 1] * y + h[1, 2])) * scale
 
     def scale(self) -> float:
         """The mean magnification from frame to shot at the frame's origin."""
@@ -136,6 +159,10 @@ class Transform:
             np.float64,
         )
         mapped = self.apply(corners)
+        if self.bend is not None:
+            # a bent map lies between its nodes
+            nodes = self._nodes(knots(box.top, box.bottom)[0], knots(box.left, box.right)[0])
+            mapped = np.stack([values.ravel() for values in nodes], axis=1)
         low, high = np.floor(mapped.min(0)).astype(int), np.ceil(mapped.max(0)).astype(int)
         found = Box(low[1] - margin, low[0] - margin, high[1] + margin + 1, high[0] + margin + 1).intersect(within)
         return found if found.pixels and found.shape[0] > 0 else Box(0, 0, 0, 0)

@@ -80,7 +80,8 @@ def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
         np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
     )
     # a homography maps the box to a convex quadrangle: corners inside, all inside
-    if corners.min() >= 0 and corners[:, 0].max() <= width - 1 and corners[:, 1].max() <= height - 1:
+    straight = view.transform.bend is None
+    if straight and corners.min() >= 0 and corners[:, 0].max() <= width - 1 and corners[:, 1].max() <= height - 1:
         return np.ones(box.shape, np.bool_)
     map_x, map_y = view.transform.maps(box)
     return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))

@@ -57,9 +57,14 @@ def code_table(dtype: DTypeLike, tone: Tone) -> Array:
 
 
 def _integer_shift(transform: Transform) -> tuple[int, int] | None:
-    """(dx, dy) when the transform is a translation by whole pixels."""
+    """(dx, dy) when the transform is a translation by whole pixels and nothing else."""
     a, b, dx, c, d, dy, e, f, g = transform.matrix
-    if (a, b, c, d, e, f, g) == (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0) and dx == round(dx) and dy == round(dy):
+    if (
+        transform.bend is None
+        and (a, b, c, d, e, f, g) == (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0)
+        and dx == round(dx)
+        and dy == round(dy)
+    ):
         return round(dx), round(dy)
     return None
 
