@@ -25,7 +25,7 @@ from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude, gate_match
-from residue_batch.picture import write_picture
+from residue_batch.picture import change_level, write_picture
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
 from residue_batch.scene import Scene, scene_of_pair, scene_of_type
@@ -269,7 +269,8 @@ def measured(board: Board, tally: Tally) -> Board:
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:
-            write_picture(Path(setting.folder) / f"{key}.jpg", scene.shape, thumb_scale(scene.shape, setting), tally)
+            scale, level = thumb_scale(scene.shape, setting), change_level(setting.program, record["values"])
+            write_picture(Path(setting.folder) / f"{key}.jpg", scene.shape, scale, tally, level)
         # the task may run again when its worker died after it was done
         if setting.program.keep and not store.is_complete(store_path(board)):
             store.close(store_path(board), layout_of(board, scene.shape), tally)

@@ -1,4 +1,4 @@
-"""Boxes, tiles and transforms: integers and 3x3 matrices, nothing else.
+"""Boxes, tiles and transforms: integers, 3x3 matrices and at most a bend, nothing else.
 
 A pixel is (row, column) with its centre at integers; points are [x, y].
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from residue_batch.bend import Bend
 
 Array = np.ndarray
 
@@ -76,29 +78,33 @@ def strips(height: int, rows: int = 64) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class Transform:
-    """Where a point of the board frame lies in a shot: a homography, row-major.
+    """Where a point of the board frame lies in a shot: a homography, row-major, of the bent frame.
 
-    The matrix maps frame points [x, y, 1] to shot points.
+    The matrix maps frame points [x, y, 1], displaced by the bend if there is one, to shot points.
     """
 
     matrix: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    bend: Bend | None = None
 
     @classmethod
-    def of(cls, matrix: Array) -> Transform:
+    def of(cls, matrix: Array, bend: Bend | None = None) -> Transform:
         """From any 3x3 matrix, scaled so that its last element is 1."""
         matrix = np.asarray(matrix, np.float64)
-        return cls(tuple(float(v) for v in (matrix / matrix[2, 2]).ravel()))
+        return cls(tuple(float(v) for v in (matrix / matrix[2, 2]).ravel()), bend)
 
     @property
     def array(self) -> Array:
         return np.array(self.matrix, np.float64).reshape(3, 3)
 
     def inverse(self) -> Transform:
+        """From the shot to the frame, without the bend."""
         return Transform.of(np.linalg.inv(self.array))
 
     def apply(self, points: Array) -> Array:
         """Map points (n, 2) as [x, y] from the frame to the shot."""
         points = np.asarray(points, np.float64)
+        if self.bend is not None:
+            points = points + np.stack(self.bend.at(points[:, 0], points[:, 1]), axis=1)
         h = self.array
         mapped = points @ h[:, :2].T + h[:, 2]
         return np.asarray(mapped[:, :2] / mapped[:, 2:])
@@ -112,6 +118,9 @@ class Transform:
         h = self.array
         x = np.arange(box.left, box.right, dtype=np.float64)[None, :]
         y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
+        if self.bend is not None:
+            dx, dy = self.bend.at(*np.broadcast_arrays(x, y))
+            x, y = x + dx, y + dy
         if h[2, 0] == 0 and h[2, 1] == 0:
             scale: Array | float = 1.0
         else:
@@ -126,16 +135,11 @@ class Transform:
 
     def source_box(self, box: Box, within: Box, margin: int = 2) -> Box:
         """The smallest box of the shot that holds every sample ``box`` needs; may be empty."""
-        corners = np.array(
-            [
-                [box.left, box.top],
-                [box.right - 1, box.top],
-                [box.left, box.bottom - 1],
-                [box.right - 1, box.bottom - 1],
-            ],
-            np.float64,
-        )
-        mapped = self.apply(corners)
+        # straight sides: the corners say it; a bend may push a side out between them
+        along = np.linspace(0.0, 1.0, 2 if self.bend is None else 17)
+        x, y = box.left + along * (box.right - 1 - box.left), box.top + along * (box.bottom - 1 - box.top)
+        sides = [(x, y[:1]), (x, y[-1:]), (x[:1], y), (x[-1:], y)]
+        mapped = self.apply(np.concatenate([np.stack(np.broadcast_arrays(*side), axis=1) for side in sides]))
         low, high = np.floor(mapped.min(0)).astype(int), np.ceil(mapped.max(0)).astype(int)
         found = Box(low[1] - margin, low[0] - margin, high[1] + margin + 1, high[0] + margin + 1).intersect(within)
         return found if found.pixels and found.shape[0] > 0 else Box(0, 0, 0, 0)

@@ -11,19 +11,21 @@ import numpy as np
 
 from residue_batch.errors import ResidueError
 from residue_batch.geometry import Array
-from residue_batch.program import AFTER, BEFORE, PHASES
+from residue_batch.program import AFTER, BEFORE, PHASES, Program
 from residue_batch.scene import IGNORED
 from residue_batch.tally import Tally, select
 
 RESIDUE = (230, 30, 140)
 REMOVED = (40, 190, 90)
 HIDDEN = (70, 110, 230)
-"""RGB of what remains, of what is gone, and of what could not be seen."""
+NEW = (255, 170, 0)
+"""RGB of what remains, of what is gone, of what could not be seen, and of what was not there before."""
 
 REGION_COLOURS = ((255, 210, 0), (255, 80, 200), (0, 220, 255), (150, 255, 80), (255, 140, 60))
 
 QUALITY = 82
 _FULL_OPACITY = 0.25  # of white: the overlay is opaque from here on
+_FAINT = 0.025  # opacity from which residue is painted
 
 
 def assemble(tally: Tally, picture: str, size: tuple[int, int], scale: int) -> Array | None:
@@ -49,19 +51,31 @@ def _paint(image: Array, strength: Array, colour: tuple[int, int, int]) -> Array
     return np.asarray(image * (1 - weight) + np.array(colour, np.float32) * weight)
 
 
-def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array) -> Array:
-    """The after shot, dimmed, with residue that remains, residue that is gone, and what is hidden."""
+def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array, level: float = _FAINT) -> Array:
+    """The after shot, dimmed, with residue that remains, is gone or is new, and what is hidden.
+
+    ``level`` is the opacity by which a place must differ to have changed (of the measure ``change``).
+    """
     image = _rgb(raw).astype(np.float32) * 0.45 + 40
     if len(shown) == len(PHASES):
-        before, after = (shown[phase].astype(np.float32) / 255 / _FULL_OPACITY for phase in (BEFORE, AFTER))
-        image = _paint(image, 0.9 * (before - after - 0.1), REMOVED)
-        image = _paint(image, 0.9 * (after - 0.1), RESIDUE)
+        before, after = (shown[phase].astype(np.float32) / 255 for phase in (BEFORE, AFTER))
+        least = max(level, _FAINT)
+        parts = (before - after, REMOVED), (np.minimum(before, after), RESIDUE), (after - before, NEW)
+        for opacity, colour in parts:
+            image = _paint(image, 0.9 * (opacity - least) / _FULL_OPACITY, colour)
     image = _paint(image, hidden.astype(np.float32) / 255 * (inside.astype(np.float32) / 255) * 0.6, HIDDEN)
     return image.astype(np.uint8)
 
 
-def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally) -> None:
-    """Write the three panels side by side as JPEG."""
+def change_level(program: Program, values: Mapping[str, Any]) -> float | None:
+    """The opacity by which the whole board must differ to have changed; None where no measure says so."""
+    key = next((m.key for m in program.measures if m.measure.name == "change"), None)
+    found: float | None = values[f"{key}_level"][0] if key else None
+    return found
+
+
+def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally, level: float | None = None) -> None:
+    """Write the three panels side by side as JPEG; ``level`` as in ``overlay``."""
     size = (-(-shape[0] // scale), -(-shape[1] // scale))
     made = {name: assemble(tally, name, size, scale) for name in _pictures(tally)}
     raw = {phase: made[f"raw.{phase}"] for phase in PHASES}
@@ -71,7 +85,7 @@ def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally) 
     assert inside is not None
     assert before is not None
     assert after is not None
-    panels = [_rgb(before), _rgb(after), overlay(after, shown, hidden, inside)]
+    panels = [_rgb(before), _rgb(after), overlay(after, shown, hidden, inside, level or _FAINT)]
     done, data = cv2.imencode(
         ".jpg", np.ascontiguousarray(np.hstack(panels)[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )

@@ -14,9 +14,10 @@ cdef extern from "loops.h" nogil:
     ctypedef struct box_t:
         ptrdiff_t top, left, rows, cols
 
-    int sample_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, box_t, uint16_t *)
-    int sample_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, box_t,
-                   uint16_t *)
+    int sample_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, const double *,
+                  box_t, uint16_t *)
+    int sample_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, const double *,
+                   box_t, uint16_t *)
     void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, box_t, float *,
                     uint16_t *)
     void blur_scale(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, const float *, ptrdiff_t,
@@ -32,12 +33,12 @@ cdef extern from "loops.h" nogil:
     void c_above "counts_above"(const float *, const uint8_t *, ptrdiff_t, const float *, ptrdiff_t, int64_t *)
 
 
-def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix, box):
-    """(C, h, w): ``table[shot]`` (H, W, C), interpolated where the homography sends the box; edges are repeated."""
+def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix, const double[::1] bend, box):
+    """(C, h, w): ``table[shot]`` (H, W, C), interpolated where bend and homography send the box; edges are repeated."""
     cdef box_t here = _box(box)
     cdef ptrdiff_t levels = 256 if code is uint8_t else 65536
-    if not 1 <= shot.shape[2] <= 4 or matrix.shape[0] != 9 or table.shape[0] != levels or not shot.shape[0] * shot.shape[1]:
-        raise ValueError("a homography has 9 numbers, a table one entry for each code value, a shot pixels")
+    if not 1 <= shot.shape[2] <= 4 or matrix.shape[0] != 9 or bend.shape[0] != 23 or table.shape[0] != levels or not shot.shape[0] * shot.shape[1]:
+        raise ValueError("a homography has 9 numbers, a bend 23, a table one entry for each code value, a shot pixels")
     found = np.empty((shot.shape[2], here.rows, here.cols), np.uint16)
     cdef uint16_t[:, :, ::1] out = found
     cdef int done
@@ -45,11 +46,11 @@ def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1]
         return found
     with nogil:
         if code is uint8_t:
-            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], here,
-                             &out[0, 0, 0])
+            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], &bend[0],
+                             here, &out[0, 0, 0])
         else:
-            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], here,
-                              &out[0, 0, 0])
+            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], &bend[0],
+                              here, &out[0, 0, 0])
     if not done:
         raise MemoryError("no memory for a strip of the photograph")
     return found

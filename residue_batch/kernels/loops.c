@@ -20,15 +20,30 @@
 #define BITS 8 /* of the sub-pixel position */
 #define STEPS (1 << BITS)
 
-/* Positions of a row of the frame in the shot, in 1/256 px, clamped into the photograph. */
-INLINE void positions(const double *m, double y, ptrdiff_t left, ptrdiff_t cols, double last_x, double last_y,
-                      int32_t *restrict at_x, int32_t *restrict at_y)
+/* The displacement of a row of the frame along one axis, as a cubic in x: a bend has ten terms along each axis,
+ * 1, x, y, xx, xy, yy, xxx, xxy, xyy, yyy. */
+INLINE void cubic_of_row(const double *restrict term, double y, double *restrict cubic)
 {
-    const double u0 = m[1] * y + m[2], v0 = m[4] * y + m[5], w0 = m[7] * y + m[8];
+    cubic[0] = term[0] + y * (term[2] + y * (term[5] + y * term[9]));
+    cubic[1] = term[1] + y * (term[4] + y * term[8]);
+    cubic[2] = term[3] + y * term[7];
+    cubic[3] = term[6];
+}
+
+/* Positions of a row of the frame in the shot, in 1/256 px, clamped into the photograph. ``bend``: its centre, its
+ * unit and its terms along x and y; all zero, but the unit, for none. */
+INLINE void positions(const double *m, const double *bend, double row, ptrdiff_t left, ptrdiff_t cols, double last_x,
+                      double last_y, int32_t *restrict at_x, int32_t *restrict at_y)
+{
+    double along[4], down[4];
+    cubic_of_row(bend + 3, (row - bend[1]) / bend[2], along);
+    cubic_of_row(bend + 13, (row - bend[1]) / bend[2], down);
     for (int32_t i = 0; i < (int32_t)cols; i++) { /* 32 bits: these convert to double in a vector */
-        const double x = (double)((int32_t)left + i);
-        const double depth = 1.0 / (m[6] * x + w0);
-        double u = (m[0] * x + u0) * depth, v = (m[3] * x + v0) * depth;
+        const double column = (double)((int32_t)left + i), place = (column - bend[0]) / bend[2];
+        const double x = column + (along[0] + place * (along[1] + place * (along[2] + place * along[3])));
+        const double y = row + (down[0] + place * (down[1] + place * (down[2] + place * down[3])));
+        const double depth = 1.0 / (m[6] * x + m[7] * y + m[8]);
+        double u = (m[0] * x + m[1] * y + m[2]) * depth, v = (m[3] * x + m[4] * y + m[5]) * depth;
         u = u > 0.0 ? u : 0.0; /* also for what is no number */
         v = v > 0.0 ? v : 0.0;
         u = u < last_x ? u : last_x;
@@ -97,7 +112,7 @@ INLINE box_t part_of(const int32_t *restrict at_x, const int32_t *restrict at_y,
 
 #define DEFINE_SAMPLE(NAME, PIXEL)                                                                                     \
     WIDE int NAME(const PIXEL *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,        \
-                  const double *m, box_t box, uint16_t *out)                                                           \
+                  const double *m, const double *bend, box_t box, uint16_t *out)                                       \
     {                                                                                                                  \
         int32_t *at_x = malloc(2 * STRIP * (size_t)box.cols * sizeof *at_x), *at_y = at_x + STRIP * box.cols;          \
         light_t *patch = NULL;                                                                                         \
@@ -105,7 +120,7 @@ INLINE box_t part_of(const int32_t *restrict at_x, const int32_t *restrict at_y,
         for (ptrdiff_t start = 0; start < box.rows; start += STRIP) {                                                  \
             const ptrdiff_t rows = box.rows - start < STRIP ? box.rows - start : STRIP;                                \
             for (ptrdiff_t r = 0; r < rows; r++)                                                                       \
-                positions(m, (double)(box.top + start + r), box.left, box.cols, (double)(width - 1),                   \
+                positions(m, bend, (double)(box.top + start + r), box.left, box.cols, (double)(width - 1),             \
                           (double)(height - 1), at_x + r * box.cols, at_y + r * box.cols);                             \
             const box_t part = part_of(at_x, at_y, rows * box.cols);                                                   \
             if (part.rows * part.cols > room) {                                                                        \

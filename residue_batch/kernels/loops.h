@@ -11,9 +11,9 @@ typedef struct {
 
 /* 0 when there is no memory. */
 int sample_u8(const uint8_t *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,
-              const double *matrix, box_t box, uint16_t *out);
+              const double *matrix, const double *bend, box_t box, uint16_t *out);
 int sample_u16(const uint16_t *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,
-               const double *matrix, box_t box, uint16_t *out);
+               const double *matrix, const double *bend, box_t box, uint16_t *out);
 
 void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                 int radius, ptrdiff_t every, box_t window, float *line, uint16_t *out);

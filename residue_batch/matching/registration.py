@@ -126,9 +126,9 @@ def register(shot: Array, target: Target, *, seed: int = 0) -> Registration:
     _check(coarse, target.shape)
     windows = [window for window in target.windows if seen_in(window.box, coarse, image.shape)]
     refined, used, residual, correlation = refine(image, windows, coarse, target.shape)
-    _check(refined, target.shape)
-    shape = _shape_of(refined, target.shape)
-    return Registration(Transform.of(refined), inliers, matches, used, correlation, residual, *shape)
+    _check(refined.array, target.shape)
+    shape = _shape_of(refined.array, target.shape)
+    return Registration(refined, inliers, matches, used, correlation, residual, *shape)
 
 
 def grey(image: Array) -> NDArray[np.uint8]:

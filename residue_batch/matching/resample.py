@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from residue_batch import kernels
+from residue_batch.bend import NO_BEND
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box, Transform
 
@@ -77,7 +78,8 @@ def resample(shot: Array, transform: Transform, box: Box, table: U16) -> U16:
     blur near the edge stays sane; `inside` tells which they are.
     """
     levels, matrix = table.astype(np.float32), np.array(transform.matrix, np.float64)
-    return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), levels, matrix, box)
+    bend = (transform.bend or NO_BEND).numbers
+    return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), levels, matrix, bend, box)
 
 
 def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np.bool_]:
@@ -88,7 +90,8 @@ def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np
     corners = np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
     (left, top), (right, bottom) = (end(transform.apply(corners), axis=0) for end in (np.min, np.max))
     # a homography maps the box to a convex quadrangle: corners inside, all inside
-    if left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1:
+    straight = transform.bend is None
+    if straight and left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1:
         return np.ones(box.shape, np.bool_)
     map_x, map_y = transform.maps(box)
     return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))

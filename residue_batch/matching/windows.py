@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch.bend import POWERS, Bend
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, Transform
+from residue_batch.matching.bending import MIN_WINDOWS, bend_of, pays, promises
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -21,6 +23,7 @@ _WINDOWS = 36
 _MIN_WINDOWS = 6
 _SIZES = (192, 128, 96, 64)
 _PASSES = 2
+_BENDS = 3
 
 
 class Window(NamedTuple):
@@ -89,8 +92,8 @@ def _window(frame: NDArray[np.uint8], box: Box) -> Window | None:
 
 def refine(
     shot: NDArray[np.uint8], windows: Sequence[Window], coarse: F64, shape: tuple[int, ...]
-) -> tuple[F64, int, float, float]:
-    """(matrix, windows used, residual px, correlation); the coarse matrix when refining does not pay."""
+) -> tuple[Transform, int, float, float]:
+    """(transform, windows used, residual px, correlation); the coarse matrix when refining does not pay."""
     if len(windows) < _MIN_WINDOWS:
         raise Refusal("registration", f"{len(windows)} textured windows of the board are in the photograph", REMEDY)
     half = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
@@ -98,28 +101,61 @@ def refine(
     centres = np.array([[w.box.left + w.box.right - 1, w.box.top + w.box.bottom - 1] for w in windows]) / 2.0
     places = (centres - half) / half.max()
     matrix, used, seen = coarse, 0, []
-    warped = [_warped(shot, w, matrix) for w in windows]
+    warped = first = [_warped(shot, w, Transform.of(matrix)) for w in windows]
     before = _correlations(warped, windows)
     for _ in range(_PASSES):
-        told = [_shift(w, p) for w, p in zip(windows, warped, strict=True)]
-        shifts = np.array([t[0] for t in told])
-        information = np.array([t[1] for t in told])
+        shifts, information = _told(windows, warped)
         small, used, rms = _small_homography(places, shifts / half.max(), information, 1.0 / half.max())
         seen.append(rms * float(half.max()))
         matrix = matrix @ unit @ small @ np.linalg.inv(unit)
         matrix = matrix / matrix[2, 2]
-        warped = [_warped(shot, w, matrix) for w in windows]
+        warped = [_warped(shot, w, Transform.of(matrix)) for w in windows]
     after = _correlations(warped, windows)
     if not np.isfinite(seen).all():
         raise Refusal("registration", "the windows of the board do not fit one homography", REMEDY)
     # The mean, not the median: one good corner must not be paid with another.
     if not after.mean() >= before.mean():
-        return coarse, 0, seen[0], float(np.median(before))
-    return matrix, used, seen[-1], float(np.median(after))
+        matrix, used, seen, after, warped = coarse, 0, seen[:1], before, first
+    bent = _bent(shot, windows, Transform.of(matrix), places, (half, float(half.max())), warped)
+    if bent is None or not bent[2].mean() > after.mean():
+        return Transform.of(matrix), used, seen[-1], float(np.median(after))
+    return bent[0], len(windows), bent[1], float(np.median(bent[2]))
 
 
-def _warped(shot: NDArray[np.uint8], window: Window, matrix: F64) -> F32:
-    transform = Transform.of(matrix)
+def _bent(
+    shot: NDArray[np.uint8],
+    windows: Sequence[Window],
+    straight: Transform,
+    places: F64,
+    units: tuple[F64, float],
+    warped: Sequence[F32],
+) -> tuple[Transform, float, F64] | None:
+    """(bent transform, residual px, correlations), where the windows show that the board or the image is bent."""
+    if len(windows) < MIN_WINDOWS:
+        return None
+    coefficients, transform, misfits = np.zeros((2, len(POWERS))), straight, list[float]()
+    for turn in range(1 + _BENDS):
+        found, left, predicted = bend_of(places, *_told(windows, warped))
+        misfits.append(left)
+        if turn == _BENDS:
+            break
+        if turn == 0 and not promises(left, predicted):
+            return None
+        coefficients = coefficients + found
+        centre = float(units[0][0]), float(units[0][1])
+        along, down = (tuple(float(v) for v in axis) for axis in coefficients)
+        transform = Transform(straight.matrix, Bend(centre, units[1], along, down))
+        warped = [_warped(shot, w, transform) for w in windows]
+    return (transform, misfits[-1], _correlations(warped, windows)) if pays(misfits[0], misfits[-1]) else None
+
+
+def _told(windows: Sequence[Window], warped: Sequence[F32]) -> tuple[F64, F64]:
+    """The windows' shifts (n, 2), px, and their information (n, 2, 2)."""
+    told = [_shift(w, p) for w, p in zip(windows, warped, strict=True)]
+    return np.array([t[0] for t in told]), np.array([t[1] for t in told])
+
+
+def _warped(shot: NDArray[np.uint8], window: Window, transform: Transform) -> F32:
     map_x, map_y = transform.maps(window.box)
     whole = Box.whole(shot.shape)
     source = transform.source_box(window.box, whole, margin=4)

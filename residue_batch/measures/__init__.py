@@ -1,5 +1,5 @@
 """The shipped measures, one family per module; importing this package registers them."""
 
-from residue_batch.measures import area, intensity, load
+from residue_batch.measures import area, change, density, intensity, load
 
-__all__ = ["area", "intensity", "load"]
+__all__ = ["area", "change", "density", "intensity", "load"]

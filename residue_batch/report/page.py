@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from residue_batch.picture import HIDDEN, REMOVED, RESIDUE
+from residue_batch.picture import HIDDEN, NEW, REMOVED, RESIDUE
 from residue_batch.report import meanings
 from residue_batch.report.chart import Chart, chart_of
 from residue_batch.report.rows import (
@@ -53,6 +53,7 @@ LEGEND = tuple(
     for text, (red, green, blue) in (
         ("residue that remains", RESIDUE),
         ("residue that is gone", REMOVED),
+        ("residue that is new", NEW),
         ("hidden: not counted", HIDDEN),
     )
 )
