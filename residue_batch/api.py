@@ -174,7 +174,7 @@ def _head(prepared: Prepared) -> dict[str, Any]:
         "lot": prepared.lot.lot,
         "workflow": prepared.workflow.workflow,
         "board_types": {name: _hashes(prepared.setting(name)) for name in sorted(prepared.settings)},
-        "references": {name: built.summary for name, built in sorted(prepared.references.items())},
+        "references": {name: found.summary for name, found in sorted(prepared.references.items())},
         "fingerprint": prepared.fingerprint,
         "versions": versions(),
     }

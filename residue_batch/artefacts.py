@@ -9,17 +9,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from residue_batch import building, built, photo
 from residue_batch.board import PhotoFile, Setting
 from residue_batch.building import Building, Origin, make_plan, too_few
-from residue_batch.built import PROVENANCE, Built
+from residue_batch.built import Built
 from residue_batch.canonical import digest
 from residue_batch.config import BoardShots, BoardType, Finding
-from residue_batch.config.lot import PHASES
 from residue_batch.errors import Refusal
 from residue_batch.prepare import Prepared
+from residue_batch.program import AFTER, BEFORE
 from residue_batch.stages import Plan
 
 FOLDER = "references"
@@ -35,11 +36,14 @@ def shots_of(boards: Iterable[BoardShots]) -> list[tuple[Origin, PhotoFile]]:
     Of more boards some are drawn by the hash of their names: evenly, and the same ones every time.
     """
     drawn = sorted(boards, key=lambda shots: digest(f"{shots.lot}/{shots.board}"))[: building.MOST_SHOTS // 2]
-    return [
-        (Origin(shots.lot, shots.board, phase), PhotoFile(str(shots.shot(phase)), shots.sha256(phase)))
-        for shots in sorted(drawn, key=lambda shots: (shots.lot, shots.board))
-        for phase in PHASES
-    ]
+    found = []
+    for shots in sorted(drawn, key=lambda shots: (shots.lot, shots.board)):
+        for phase, path, sha256 in (
+            (BEFORE, shots.before, shots.sha256_before),
+            (AFTER, shots.after, shots.sha256_after),
+        ):
+            found.append((Origin(shots.lot, shots.board, phase), PhotoFile(str(path), sha256)))
+    return found
 
 
 def lay_out(
@@ -119,7 +123,7 @@ def with_references(prepared: Prepared, folder: Path, execute: Execute) -> Prepa
             if isinstance(planned, Refusal):
                 raise planned
             shutil.rmtree(place, ignore_errors=True)
-            references[name] = build(*planned, execute, lambda state, place=place: built.write(place, state))
+            references[name] = build(*planned, execute, partial(built.write, place))
         except Refusal as error:
             refusals[name] = error
     return replace(prepared, references=references, refusals=refusals)
@@ -138,6 +142,3 @@ def findings_of(prepared: Prepared) -> list[Finding]:
         for reference in prepared.references.values()
         for shot in reference.left_out
     ]
-
-
-__all__ = ["PROVENANCE", "build", "committed", "findings_of", "lay_out", "to_build", "with_references"]

@@ -70,7 +70,7 @@ def write(folder: Path, state: Building) -> Built:
         alpha = np.where(valid, np.uint16(65535), np.uint16(0))
         code = np.concatenate([code, alpha[:, :, None]], axis=2)
     shown = np.ascontiguousarray(code[:, :, 0] if code.shape[2] == 1 else code)
-    _synced(partial / PICTURE, imagecodecs.png_encode(shown))
+    _synced(partial / PICTURE, bytes(imagecodecs.png_encode(shown)))
     document = _provenance(state, hash_file(partial / PICTURE).sha256)
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     _synced(partial / PROVENANCE, text.encode())
@@ -96,13 +96,13 @@ def _provenance(state: Building, sha256: str) -> dict[str, Any]:
         "shape": list(state.shape),
         "method": {
             "version": building.METHOD,
-            "rounds": building.ROUNDS,
             "quantile": quantile.QUANTILE,
             "share": quantile.SHARE,
             "near_px": quantile.NEAR,
             "blur_px": building.BLUR,
             "most_shots": building.MOST_SHOTS,
         },
+        "anchor": str(state.origins[state.anchor]),
         "agreement": {"spread": _short(state.agreement.spread), "unseen_pct": _short(state.agreement.unseen_pct)},
         "shots": [_shot(state, index) for index in range(len(state.shots))],
     }

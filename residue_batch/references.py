@@ -66,9 +66,7 @@ def build_reference(
         return build(plan, state, executor_of(client), write), new
 
 
-def _boards(
-    lot: str | Path, board_type: str | Path | None, sets: Sequence[str]
-) -> tuple[BoardType, list[BoardShots]]:
+def _boards(lot: str | Path, board_type: str | Path | None, sets: Sequence[str]) -> tuple[BoardType, list[BoardShots]]:
     """The board type, and the boards of the lot that are of it."""
     loaded, given = load_lot(str(lot), sets_for(sets, "lot")), sets_for(sets, "board_type")
     wanted = load_board_type(str(board_type), given) if board_type is not None else None

@@ -103,7 +103,7 @@ def low_quantile(stack: U16, *, least: int, share: float = QUANTILE) -> U16:
     count = seen.sum(0)
     rank = np.clip(np.rint(share * count), 1, np.maximum(count - 1, 0)).astype(np.intp)
     if (count == len(stack)).all():
-        return np.asarray(np.partition(stack, int(rank.flat[0]), axis=0)[int(rank.flat[0])])
+        return np.asarray(np.partition(stack, int(rank.flat[0]), axis=0)[int(rank.flat[0])], np.uint16)
     found = np.take_along_axis(np.sort(stack, axis=0), rank[None, :, :, None], axis=0)[0]
     found[count < least] = UNSEEN
     return np.asarray(found)
@@ -135,14 +135,16 @@ def cleanest(stack: U16, base: U16, white: F32, *, least: int, share: float = SH
         out[...] = cv2.boxFilter(opacity, cv2.CV_32S, (NEAR, NEAR), normalize=False, borderType=cv2.BORDER_REPLICATE)
         out[~there] = np.iinfo(np.int32).max
     count = seen.sum(0)
-    wanted = np.minimum(np.maximum(np.rint(share * count), 3), count)
-    order = np.argsort(near, axis=0, kind="stable")
-    total = np.zeros(base.shape, np.uint32)
-    for place in range(int(wanted.max())):
-        chosen = np.take_along_axis(stack, order[place][None, :, :, None], axis=0)[0]
-        total += np.where((place < wanted)[:, :, None], chosen, 0).astype(np.uint32)
-    half = (wanted // 2).astype(np.uint32)[:, :, None]
-    found = ((total + half) // np.maximum(wanted, 1).astype(np.uint32)[:, :, None]).astype(np.uint16)
+    wanted = np.minimum(np.maximum(np.rint(share * count), 3), count).astype(np.intp)
+    limit = np.take_along_axis(np.sort(near, axis=0), np.maximum(wanted - 1, 0)[None], axis=0)[0]
+    total, taken = np.zeros(base.shape, np.uint32), np.zeros(count.shape, np.uint32)
+    for shot, there, opacity in zip(stack, seen, near, strict=True):
+        # all that are as clean as the last one wanted: so the order of the shots does not matter
+        chosen = there & (opacity <= limit)
+        total += shot * chosen[:, :, None]
+        taken += chosen
+    taken = np.maximum(taken, 1)[:, :, None]
+    found = np.asarray((total + taken // 2) // taken, np.uint16)
     found[count < least] = UNSEEN
     return found
 
@@ -187,4 +189,4 @@ def _opacity(shot: Array, base: U16, span: F32, norm: F32) -> NDArray[np.int16]:
         difference = shot[:, :, channel].astype(np.float32) - base[:, :, channel].astype(np.float32)
         above += difference * span[:, :, channel]
     above /= np.maximum(norm, np.float32(1e-3)) * np.float32(FULL_SCALE)
-    return np.rint(np.clip(above, -2, 2) * np.float32(SPREAD_ONE)).astype(np.int16)
+    return np.asarray(np.rint(np.clip(above, -2, 2) * np.float32(SPREAD_ONE)), np.int16)
