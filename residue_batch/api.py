@@ -12,28 +12,32 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from residue_batch import __version__, records
+from residue_batch.artefacts import committed, findings_of, to_build, with_references
 from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
 from residue_batch.checking import Checked, check
 from residue_batch.compiler import keeping_all
-from residue_batch.config import Cluster, load_board_type, load_cluster, load_workflow, to_yaml
+from residue_batch.config import Cluster, load_board_type, load_workflow, to_yaml
 from residue_batch.engine.inline import Done, measure_boards, run_inline, settle
-from residue_batch.errors import Refusal, StaleRunError, UsageError
+from residue_batch.errors import ConfigError, Refusal, StaleRunError, UsageError
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import REFUSED, Record
 from residue_batch.picture import plane_picture, regions_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
 from residue_batch.program import AFTER, BEFORE
+from residue_batch.references import build_reference
 from residue_batch.revisit import open_run, report, status, verdicts
+from residue_batch.workers import clients, executor_of
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
 
 EXECUTORS = ("auto", "inline", "graph")
 WORKFLOW = "flux_residue"
@@ -58,6 +62,9 @@ class RunPlan:
     input_pixels: int
     peak_bytes: int
     seconds: float
+    references: int = 0
+    """References to be built from the lot first, and from how many shots; their cost is in the numbers above."""
+    reference_shots: int = 0
 
 
 def versions() -> dict[str, str]:
@@ -121,21 +128,20 @@ def run(
         check_scene(setting)
     # workers may stand in another folder
     folder = Path(out).resolve() / prepared.folder_name
-    with records.lock(folder):
+    with records.lock(folder), clients(workers, cluster, sets) as client:
         _begin(folder, prepared, any_versions)
+        prepared = with_references(prepared, folder, executor_of(client))
         ledger = Ledger(folder, prepared, on_progress)
         with _word_left(folder, prepared, ledger), records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
-            for done in _measured(ledger, executor, workers, cluster, sets):
+            for done in _measured(ledger, executor, client):
                 ledger.take(done, log, journal)
         return _finish(folder, prepared, ledger)
 
 
-def _measured(
-    ledger: Ledger, executor: str, workers: int | None, cluster: str | Path | Cluster | None, sets: Sequence[str]
-) -> Iterator[Done]:
+def _measured(ledger: Ledger, executor: str, client: Callable[[], Client] | None) -> Iterator[Done]:
     """Results of every board that is not done yet, as they come."""
     work = ledger.work()
-    if workers == 0:
+    if client is None:
         for one in work:
             yield from measure_boards([one])
         return
@@ -144,23 +150,11 @@ def _measured(
         return
     from itertools import chain
 
-    from residue_batch.engine.cluster import open_cluster
     from residue_batch.engine.driver import drive
 
-    with open_cluster(_cluster_spec(cluster, sets), workers) as client:
-        ledger.dashboard = str(client.dashboard_link or "")
-        ledger.tell("", "")
-        yield from drive(client, chain([first], work), executor)
-
-
-def _cluster_spec(cluster: str | Path | Cluster | None, sets: Sequence[str]) -> Cluster:
-    if isinstance(cluster, Cluster):
-        return cluster
-    if cluster is None:
-        return Cluster()
-    if "://" in str(cluster):
-        return Cluster(kind="address", address=str(cluster))
-    return load_cluster(str(cluster), sets_for(sets, "cluster"))
+    ledger.dashboard = str(client().dashboard_link or "")
+    ledger.tell("", "")
+    yield from drive(client(), chain([first], work), executor)
 
 
 @contextmanager
@@ -179,7 +173,8 @@ def _head(prepared: Prepared) -> dict[str, Any]:
     return {
         "lot": prepared.lot.lot,
         "workflow": prepared.workflow.workflow,
-        "board_types": {name: _hashes(s) for name, s in sorted(prepared.settings.items())},
+        "board_types": {name: _hashes(prepared.setting(name)) for name in sorted(prepared.settings)},
+        "references": {name: found.summary for name, found in sorted(prepared.references.items())},
         "fingerprint": prepared.fingerprint,
         "versions": versions(),
     }
@@ -234,7 +229,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
         dataset=dataset,
         summary=summary,
         verdicts=verdicts,
-        findings=prepared.scan.findings,
+        findings=(*prepared.scan.findings, *findings_of(prepared)),
         pictures={row["board"]: folder / "boards" / f"{row['key']}.jpg" for row in rows if row["outcome"] != REFUSED},
         provenance=state,
         configs={path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())},
@@ -283,6 +278,10 @@ def plan(
     """
     prepared = prepare(lot, workflow, board_type, sets, tile)
     folder = Path(out) / prepared.folder_name
+    prepared = committed(prepared, folder)
+    building = to_build(prepared, folder)
+    prepared = replace(prepared, refusals={n: one for n, one in building.items() if isinstance(one, Refusal)})
+    first = [one for one in building.values() if not isinstance(one, Refusal)]
     ledger = Ledger(folder, prepared, None)
     plans, unreadable, size = [], 0, 0
     todo = 0
@@ -299,15 +298,17 @@ def plan(
         prepared.workflow.workflow,
         str(folder),
         boards,
-        unreadable + sum(1 for shots in prepared.scan.boards if shots.problem),
-        len(prepared.scan.usable) - todo,
+        unreadable + len(prepared.unusable()),
+        boards - len(prepared.unusable()) - todo,
         sum(p.tiles for p in plans),
         max((len(s.program.passes) for s in prepared.settings.values()), default=0),
-        len(plans),
+        len(plans) + sum(p.tasks for p, _ in first),
         size,
         sum(p.input_pixels for p in plans),
-        max((p.peak_bytes for p in plans), default=0),
-        sum(p.seconds for p in plans),
+        max((p.peak_bytes for p in (*plans, *(p for p, _ in first))), default=0),
+        sum(p.seconds for p in plans) + sum(p.seconds for p, _ in first),
+        len(first),
+        sum(len(state.shots) for _, state in first),
     )
 
 
@@ -336,6 +337,10 @@ def try_pair(
     if folder is not None:
         loaded = keeping_all(loaded)
     setting = setting_of(load_board_type(str(board_type), sets_for(sets, "board_type")), loaded, tile)
+    if setting.board_type.reference == "lot" and setting.golden is None:
+        message = "one pair is no lot: its reference cannot be built from it"
+        remedy = "build one with 'residue reference build' and name it in 'built:'"
+        raise ConfigError(setting.board_type.problem(("reference",), message, remedy))
     check_scene(setting)
     shots = {BEFORE: PhotoFile(str(before)), AFTER: PhotoFile(str(after))}
     board = Board(Path(before).stem, "try", setting, shots)
@@ -368,6 +373,7 @@ __all__ = [
     "Checked",
     "Progress",
     "RunPlan",
+    "build_reference",
     "check",
     "open_run",
     "plan",

@@ -17,7 +17,7 @@ from typing import Any
 from residue_batch import photo, store
 from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
-from residue_batch.errors import Refusal
+from residue_batch.errors import Refusal, ResidueError
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.light import Light, fit_light
@@ -28,7 +28,7 @@ from residue_batch.outcome import Record, conclude, gate_match
 from residue_batch.picture import change_level, write_picture
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import Scene, scene_of_pair, scene_of_type
+from residue_batch.scene import Scene, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan
 from residue_batch.tally import Tally, merge
 from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
@@ -50,6 +50,7 @@ class Setting:
     program: Program
     frame: PhotoFile | None
     golden: PhotoFile | None
+    """The clean reference where it is another file than the frame: the golden shot, or one built from a lot."""
     tile: int
     folder: str | None
     """Where kept planes and thumbnails go; None for nowhere."""
@@ -120,6 +121,11 @@ def read_photo(board_type: BoardType, file: PhotoFile) -> photo.Photo:
     return photo.read(file.path, sha256=file.sha256, tone=board_type.tone, any_profile=board_type.any_profile)
 
 
+def read_reference(file: PhotoFile) -> photo.Photo:
+    """Read a reference that was built: always sRGB code, whatever the shots of the board type are."""
+    return photo.read(file.path, sha256=file.sha256, tone="srgb")
+
+
 def _shot(board: Board, phase: str) -> photo.Photo:
     file = board.shots[phase]
     return _photos.get((file.path, file.sha256), lambda: read_photo(board.setting.board_type, file))
@@ -136,6 +142,10 @@ def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
             shot = _photos.get((own.path, own.sha256), lambda: read_photo(board_type, own))
             return scene_of_pair(board_type, frame, shot, blur)
         assert frame is not None
+        if board_type.reference == "lot" and setting.golden:
+            return scene_of_lot(board_type, frame, read_reference(setting.golden), blur)
+        if board_type.reference == "lot" and before is not None:
+            raise ResidueError(f"board type {board_type.board_type}: its reference has not been built from a lot yet")
         golden = read_photo(board_type, setting.golden) if setting.golden else None
         return scene_of_type(board_type, frame, golden, blur)
 

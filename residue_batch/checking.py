@@ -288,6 +288,8 @@ def _board_type(path: Path, sets: Sequence[str], facts: dict[str, Any], notes: l
     facts |= {"reference": board_type.reference, "frame": board_type.frame_image, "regions": {}}
     if board_type.reference == "pair":
         notes.append("without a clean reference every result is flagged 'indicative'")
+    if board_type.reference == "lot" and board_type.built is None:
+        notes.append("its clean reference is built from each lot; 'residue reference build' makes one that lasts")
     if board_type.frame_image is None:
         facts["regions"] = dict.fromkeys(board_type.region_names)
         notes.append("no frame image: each board's before-shot is its frame, regions are shares of it")

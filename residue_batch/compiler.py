@@ -51,7 +51,7 @@ def compile_program(workflow: Workflow, *, reference: str, pixel_size_um: float 
     workflow
         A ``config.Workflow``.
     reference
-        ``golden`` or ``pair``: where the clean colour comes from.
+        ``golden``, ``lot`` or ``pair``: where the clean colour comes from.
     pixel_size_um
         Size of a frame pixel, for lengths in mm.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from residue_batch import photo
+from residue_batch import built, photo
 from residue_batch.board import Board, PhotoFile, Setting, scene_of
+from residue_batch.built import Built
 from residue_batch.canonical import canonical, digest
 from residue_batch.compiler import compile_program
 from residue_batch.config import (
@@ -52,6 +53,24 @@ class Prepared:
     workflow: Workflow
     scan: Scan
     settings: Mapping[str, Setting]
+    references: Mapping[str, Built] = field(default_factory=dict)
+    """By board type: the references that were built from this lot. They enter keys, not the fingerprint."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    """By board type: why no reference could be built; none of its boards is measured."""
+
+    def setting(self, board_type: str) -> Setting:
+        """What the boards of a type share, with the reference that was built for it."""
+        setting, reference = self.settings[board_type], self.references.get(board_type)
+        return replace(setting, golden=reference.picture) if reference else setting
+
+    @property
+    def wanting(self) -> dict[str, Setting]:
+        """The board types whose reference is still to be built from this lot."""
+        return {
+            name: setting
+            for name, setting in self.settings.items()
+            if setting.board_type.reference == "lot" and self.setting(name).golden is None
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -81,16 +100,18 @@ class Prepared:
     def boards(self, folder: str | None) -> Iterator[Board]:
         """Every board that has both its shots."""
         for shots in self.scan.usable:
-            yield board_of(shots, replace(self.settings[shots.board_type], folder=folder))
+            if shots.board_type not in self.refusals:
+                yield board_of(shots, replace(self.setting(shots.board_type), folder=folder))
 
     def unusable(self) -> list[Record]:
-        """A refused record for each board that the scan already refuses."""
+        """A refused record for each board that the scan already refuses, or whose type has no reference."""
         records = []
         for shots in self.scan.boards:
-            if shots.problem:
+            refusal = Refusal(*shots.problem) if shots.problem else self.refusals.get(shots.board_type)
+            if refusal:
                 setting = self.settings.get(shots.board_type)
                 name = setting.board_type.board_type if setting else shots.board_type
-                records.append(refused(shots.board, shots.lot, name, "", Refusal(*shots.problem)))
+                records.append(refused(shots.board, shots.lot, name, "", refusal))
         return records
 
 
@@ -119,6 +140,8 @@ def setting_of(board_type: BoardType, workflow: Workflow, tile: int | None = Non
     program = compile_program(workflow, reference=board_type.reference, pixel_size_um=board_type.pixel_size_um)
     frame = _photo_file(board_type, "frame" if board_type.frame else "golden", board_type.frame_image)
     golden = _photo_file(board_type, "golden", board_type.golden) if board_type.golden and board_type.frame else None
+    if board_type.built is not None:
+        golden = _built(board_type, board_type.built, frame)
     return Setting(board_type, program, frame, golden, tile, None)
 
 
@@ -129,6 +152,13 @@ def _photo_file(board_type: BoardType, key: str, path: str | None) -> PhotoFile 
         return PhotoFile(path, photo.hash_file(path).sha256)
     except Refusal as error:
         raise ConfigError(board_type.problem((key,), error.message, error.remedy)) from None
+
+
+def _built(board_type: BoardType, path: str, frame: PhotoFile | None) -> PhotoFile:
+    try:
+        return built.read(Path(path), frame).picture
+    except Refusal as error:
+        raise ConfigError(board_type.problem(("built",), error.message, error.remedy)) from None
 
 
 def check_scene(setting: Setting) -> None:

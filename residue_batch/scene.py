@@ -19,7 +19,7 @@ from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
-from residue_batch.matching.resample import FULL_SCALE, blur, code_table, inside, linear_table, resample
+from residue_batch.matching.resample import FULL_SCALE, Tone, blur, code_table, inside, linear_table, resample
 from residue_batch.matching.samples import Anchor, anchors_of
 
 IGNORED = 1 << 30
@@ -115,6 +115,25 @@ def scene_of_pair(board_type: BoardType, frame: photo.Photo | None, before: phot
     return replace(_scene(board_type, frame, code, blur_px, clean=False), registration=found)
 
 
+def scene_of_lot(board_type: BoardType, frame: photo.Photo, built: photo.Photo, blur_px: float) -> Scene:
+    """The scene of a board type whose clean reference was built from a lot, in the frame.
+
+    Shots are registered to the reference, not to the frame image, on which residue may lie. Pixels
+    that too few shots had shown are not valid in ``built``: they are ignored.
+
+    Raises
+    ------
+    Refusal
+        If the reference belongs to another frame, or declared areas are not found.
+    """
+    if built.pixels.shape != frame.pixels.shape:
+        raise Refusal("reference", "the built reference has another size than the frame", "build it again")
+    scene = _scene(board_type, frame, built.pixels, blur_px, clean=True, tone=built.tone)
+    inside = scene.mask & 1 > 0
+    mask = scene.mask if built.valid is None else scene.mask | (np.uint32(IGNORED) * ~built.valid)
+    return replace(scene, mask=mask, target=target_of(built.pixels, inside & (mask & IGNORED == 0)))
+
+
 def _seen_in_frame(
     board_type: BoardType, frame: photo.Photo, shot: photo.Photo, name: str
 ) -> tuple[Array, Registration]:
@@ -131,15 +150,17 @@ def _seen_in_frame(
     return np.ascontiguousarray(np.moveaxis(code_table(shot.pixels.dtype, shot.tone)[light], 0, -1)), found
 
 
-def _scene(board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool) -> Scene:
-    """A scene with the geometry of ``frame`` and the light of ``code``."""
+def _scene(
+    board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool, tone: Tone | None = None
+) -> Scene:
+    """A scene with the geometry of ``frame`` and the light of ``code``, whose tone is the frame's unless given."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
     regions, ignored, patch = areas_of(board_type, frame.pixels, shape)
     mask = ignored.astype(np.uint32) * np.uint32(IGNORED)
     for index, region in enumerate(regions.values()):
         mask |= region.astype(np.uint32) << np.uint32(index)
     where = regions[WHOLE] & ~ignored
-    table = linear_table(code.dtype, frame.tone)
+    table = linear_table(code.dtype, tone or frame.tone)
     light = blur(resample(code, Transform(), Box.whole(shape), table), blur_px)
     white, assumed = white_colour(light, patch)
     return Scene(

@@ -142,7 +142,7 @@ def _seconds(stage: str, pixels: float) -> float:
 def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
     """Memory of a scene while it is prepared: frame image, its linear light, region bits, blurred reference."""
     pixels = shape[0] * shape[1]
-    per_pixel = 4 + 3 * channels + (2 * channels if program.reference == "golden" else 0)
+    per_pixel = 4 + 3 * channels + (0 if program.reference == "pair" else 2 * channels)
     return pixels * per_pixel + TARGET_BYTES
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.light import Light
-from residue_batch.matching.resample import inside, resample
+from residue_batch.matching.resample import resample, seen
 from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
 from residue_batch.scene import IGNORED, Scene
 from residue_batch.step import full_scale
@@ -50,8 +50,6 @@ class Sources:
 
 Planes = dict[Key, Array]
 
-_WHOLLY = np.zeros(256, np.uint16)
-_WHOLLY[1] = 65535
 Read = Callable[[Key], Array]
 
 
@@ -71,10 +69,7 @@ def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
-    seen = inside(view.pixels.shape, view.transform, box)
-    if view.valid is not None:
-        seen &= resample(view.valid.view(np.uint8), view.transform, box, _WHOLLY)[0] == _WHOLLY[1]
-    return seen
+    return seen(view.pixels.shape, view.valid, view.transform, box)
 
 
 def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -110,13 +105,13 @@ def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     outline, ignored, reference, white, valid_before, valid_after = (read(key) for key in node.inputs[:6])
-    seen = outline & ~ignored
-    seen &= valid_before
-    seen &= valid_after
-    seen &= contrast(reference, white)
+    observable = outline & ~ignored
+    observable &= valid_before
+    observable &= valid_after
+    observable &= contrast(reference, white)
     for key in node.inputs[6:]:
-        seen &= ~read(key)
-    return seen
+        observable &= ~read(key)
+    return observable
 
 
 MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {

@@ -12,13 +12,14 @@ from residue_batch import __version__
 from residue_batch.cli.configuration import COMMANDS as CONFIGURATION
 from residue_batch.cli.demonstration import COMMANDS as DEMONSTRATION
 from residue_batch.cli.measuring import COMMANDS as MEASURING
+from residue_batch.cli.references import COMMANDS as REFERENCES
 from residue_batch.cli.registry import COMMANDS as REGISTRY
 from residue_batch.cli.runs import COMMANDS as RUNS
 from residue_batch.cli.shell import CONTEXT, Commands, shared
 
 PANELS = {
     "Begin": ("demo", "new", "check", "try"),
-    "Measure": ("lot", "plan", "run", "status", "report"),
+    "Measure": ("lot", "reference", "plan", "run", "status", "report"),
     "Look up": ("steps", "schema"),
 }
 EXIT_CODES = (
@@ -42,7 +43,7 @@ def residue() -> None:
     """
 
 
-for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *RUNS, *DEMONSTRATION):
+for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *RUNS, *DEMONSTRATION):
     residue.add_command(command)
 
 

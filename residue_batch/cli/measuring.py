@@ -171,6 +171,11 @@ def _plan(
             "workflow": found.workflow,
             "folder": found.folder,
             "boards": f"{found.boards}: {todo} to measure, {found.done} done, {found.refused} cannot be measured",
+            **(
+                {"first": f"{plural(found.references, 'reference')} built from {found.reference_shots} shots"}
+                if found.references
+                else {}
+            ),
             "input": f"{size(found.input_bytes)}, {found.input_pixels / 1e6:.0f} MP",
             "tiles": f"{found.tiles}, in {plural(found.passes, 'pass')}".replace("passs", "passes"),
             "tasks": found.tasks,

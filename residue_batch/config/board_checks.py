@@ -49,9 +49,16 @@ def _reference(data: Mapping[str, Any]) -> Iterator[Mistake]:
     golden = data.get("golden")
     if data.get("reference") == "golden" and golden is None:
         yield Mistake(("reference",), "reference: golden needs a clean shot", "add 'golden: <photograph>'")
-    if data.get("reference") == "pair" and golden is not None:
+    reference = data.get("reference")
+    if reference in ("pair", "lot") and golden is not None:
         remedy = "write 'reference: golden'; a photograph that only gives the frame is 'frame:'"
-        yield Mistake(("golden",), "golden is given, but reference is pair", remedy, "key")
+        yield Mistake(("golden",), f"golden is given, but reference is {reference}", remedy, "key")
+    if reference == "lot" and data.get("frame") is None:
+        remedy = "add 'frame: <photograph>'; a sharp shot of any board of this type will do, clean or not"
+        yield Mistake(("reference",), "reference: lot needs a frame to lay the shots over", remedy)
+    if reference in ("pair", "golden") and data.get("built") is not None:
+        message = f"a built reference is given, but reference is {reference}"
+        yield Mistake(("built",), message, "write 'reference: lot', or remove it", "key")
 
 
 def _frameless(data: Mapping[str, Any]) -> Iterator[Mistake]:

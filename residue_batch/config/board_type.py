@@ -199,16 +199,18 @@ class BoardType(Configuration):
     """What one kind of board looks like, and where things are on it."""
 
     file_kind: ClassVar[str] = "board_type"
-    paths: ClassVar[tuple[str, ...]] = ("frame", "golden")
+    paths: ClassVar[tuple[str, ...]] = ("frame", "golden", "built")
 
     board_type: Title
     """The name of the board type."""
     frame: str | None = None
     """A sharp photograph whose pixels are the board frame; default the golden shot."""
-    reference: Literal["golden", "pair"]
-    """Where the clean colour comes from: a clean shot, or only the two shots themselves (indicative)."""
+    reference: Literal["golden", "lot", "pair"]
+    """Where the clean colour comes from: a clean shot, all shots of a lot, or only the two shots (indicative)."""
     golden: str | None = None
     """A photograph of a clean board, for `reference: golden`."""
+    built: str | None = None
+    """For `reference: lot`: what `residue reference build` wrote; default each run builds one from its own lot."""
     pixel_size_um: Annotated[Number, Field(ge=1e-3, le=1e6)] | None = None
     """The size of a frame pixel on the board; needed for millimetres."""
     tone: Literal["srgb", "linear"] | None = None
@@ -242,7 +244,7 @@ class BoardType(Configuration):
 
     def identity(self) -> str:
         """Canonical text without file names: for keys, which hold the files' hashes instead."""
-        return canonical(self.model_copy(update={"frame": None, "golden": None, "description": ""}))
+        return canonical(self.model_copy(update={**dict.fromkeys(self.paths), "description": ""}))
 
     @classmethod
     def mistakes(cls, data: Mapping[str, Any]) -> list[Mistake]:

@@ -133,7 +133,7 @@ class BoardShots:
 class Finding:
     """What a scan says about one board, or about one file that belongs to none."""
 
-    kind: Literal["matched", "unpaired", "ambiguous", "duplicate", "unmatched"]
+    kind: Literal["matched", "unpaired", "ambiguous", "duplicate", "unmatched", "left_out"]
     board: str
     files: tuple[str, ...]
     reason: str = ""

@@ -11,9 +11,8 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, wait
 
-from residue_batch.board import Board
 from residue_batch.engine.cluster import watch
-from residue_batch.engine.inline import set_up_process
+from residue_batch.engine.inline import State, set_up_process
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import WORKER_LOST
 from residue_batch.stages import Plan, Stage
@@ -26,7 +25,7 @@ LOST = Refusal(
 )
 
 
-def run_batch(stage: Stage, board: Board, items: Sequence[Any]) -> Any:
+def run_batch(stage: Stage, board: Any, items: Sequence[Any]) -> Any:
     """One task: some items of a stage, merged."""
     set_up_process()
     return reduce(stage.merge, (stage.function(board, item) for item in items))
@@ -37,7 +36,7 @@ def merge_parts(stage: Stage, *parts: Any) -> Any:
     return reduce(stage.merge, parts)
 
 
-def run_graph(client: Client, plan: Plan, board: Board) -> Board:
+def run_graph(client: Client, plan: Plan, board: State) -> State:
     """Run every stage of a plan on the cluster; only the board's small state comes back."""
     for stage in plan.stages:
         # a task, because what is scattered is lost with the worker that holds it
@@ -54,7 +53,7 @@ def run_graph(client: Client, plan: Plan, board: Board) -> Board:
     return board
 
 
-def itself(board: Board) -> Board:
+def itself(board: Any) -> Any:
     """One task: the state that the others read."""
     return board
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 
@@ -19,6 +19,8 @@ from residue_batch.board import Board, PhotoFile
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
 from residue_batch.stages import Plan
+
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 32 << 20)
 
 
-def run_inline(plan: Plan, board: Board) -> Board:
-    """Run every stage of a plan here."""
+def run_inline(plan: Plan, board: State) -> State:
+    """Run every stage of a plan here; the state is a board, or a reference that is built."""
     for stage in plan.stages:
         merged = reduce(stage.merge, (stage.function(board, item) for item in stage.items))
         board = stage.then(board, merged)

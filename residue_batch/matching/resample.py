@@ -20,6 +20,7 @@ Tone = Literal["srgb", "linear"]
 U16 = NDArray[np.uint16]
 
 FULL_SCALE = 65535
+_OPAQUE = np.array([0, FULL_SCALE] + [0] * 254, np.uint16)
 
 
 def linear_table(dtype: DTypeLike, tone: Tone) -> U16:
@@ -80,6 +81,14 @@ def resample(shot: Array, transform: Transform, box: Box, table: U16) -> U16:
     levels, matrix = table.astype(np.float32), np.array(transform.matrix, np.float64)
     bend = (transform.bend or NO_BEND).numbers
     return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), levels, matrix, bend, box)
+
+
+def seen(shape: tuple[int, ...], valid: NDArray[np.bool_] | None, transform: Transform, box: Box) -> NDArray[np.bool_]:
+    """(h, w) bool: which pixels of ``box`` a photograph shows: `inside` it, and sampled from opaque pixels only."""
+    found = inside(shape, transform, box)
+    if valid is not None:
+        found &= resample(valid.view(np.uint8), transform, box, _OPAQUE)[0] == FULL_SCALE
+    return found
 
 
 def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np.bool_]:

@@ -100,6 +100,15 @@ REASONS: dict[str, tuple[str, str]] = {
         "A photograph that sets the light does not show the whole outline.",
         "Photograph the whole board.",
     ),
+    # what building a reference from the lot finds
+    "lot_reference": (
+        "No clean reference could be built from the lot: too few usable shots, or they disagree.",
+        "Photograph more boards, or give a clean shot: `reference: golden`.",
+    ),
+    "reference": (
+        "The reference that was built is not whole, or belongs to another frame.",
+        "Build it again with `residue reference build`.",
+    ),
     # what has nothing to do with the board
     "worker_lost": (
         "The workers that measured it died. It is not kept in the records.",
