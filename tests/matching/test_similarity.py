@@ -69,16 +69,16 @@ def test_phase_correlation_finds_a_shift_and_its_opposite(seed: int, dx: int, dy
     b = large[30 - dy : 158 - dy, 30 - dx : 190 - dx]
     found = phase_correlation(a, b)
     assert (found.dx, found.dy) == (dx, dy)
-    assert found.peak_ratio > 1.5
+    assert found.peak_ratio > 6
     assert phase_correlation(b, a)[:2] == (-dx, -dy)
 
 
 def test_pictures_that_have_nothing_in_common_have_no_peak() -> None:
-    assert phase_correlation(texture(1), texture(2)).peak_ratio < 1.5
+    assert phase_correlation(texture(1), texture(2)).peak_ratio < 5
     assert abs(correlation(texture(1), texture(2))) < 0.1
 
 
-@pytest.mark.parametrize("sigma", [1.5, 2.0, 3.0])
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0])
 def test_blur_is_measured_in_pixels(sigma: float) -> None:
     noise = np.random.default_rng(4).normal(size=(300, 400))
     sharp = cv2.GaussianBlur(noise, (0, 0), 0.8)
