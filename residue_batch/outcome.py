@@ -94,7 +94,9 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
     for measured in program.measures:
         values |= _values(measured, tally, len(scene.regions))
     primary = load_measure(program)
-    if primary is not None and primary.phases == PHASES:
+    # without a clean reference a load says nothing of the residue that both shots show, and so nothing of how often
+    # one is in the other: a board that got worse by a third reads as six times as dirty. There only the clock counts
+    if primary is not None and primary.phases == PHASES and (program.reference != "pair" or clock_reversed):
         before, after = (phase[0] for phase in values[primary.key])
         gate_change(gates, before, after, detection_of(setting.board_type)[0], clock_reversed=clock_reversed)
     status, bound = _statuses(program, values, setting.board_type, observable)

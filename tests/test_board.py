@@ -105,6 +105,13 @@ def test_before_and_after_exchanged_are_refused_and_an_increase_where_the_gate_i
     assert back["values"]["load"][0][0] == pytest.approx(forth["values"]["load"][1][0], rel=0.02)
 
 
+def test_without_a_clean_reference_exchanged_phases_are_an_increase_and_no_refusal(
+    lot: SmallLot, tmp_path: Path
+) -> None:
+    kind = with_gates(lot, tmp_path, "max_increase_pct: 75", "pair")
+    assert measured(lot, lot.shot(0, "after"), lot.shot(0, "before"), board_type=kind)["status"][0] == "increase"
+
+
 # refusals --------------------------------------------------------------------------------
 
 
