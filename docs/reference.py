@@ -86,6 +86,14 @@ GATES = {
     "max_residual_px": "registration",
     "scale": "scale",
     "max_rotation_deg": "rotated",
+    "max_perspective": "tilted",
+    "max_blur_px": "out_of_focus",
+    "max_saturated_pct": "over_exposed",
+    "gain": "under_exposed",
+    "max_light_residual": "light",
+    "min_light_share": "light",
+    "refuse_copies": "same_photo",
+    "max_increase_pct": "swapped",
     "min_observable_pct": "low_observable",
 }
 """Gate -> the reason with which a board is refused."""

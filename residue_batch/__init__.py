@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from residue_batch.api import check, open_run, plan, run, try_pair
+    from residue_batch.api import check, compare, open_run, plan, run, try_pair
 
 __version__ = "0.1.0"
-__all__ = ["check", "open_run", "plan", "run", "try_pair"]
+__all__ = ["check", "compare", "open_run", "plan", "run", "try_pair"]
 
 
 def __getattr__(name: str) -> Any:

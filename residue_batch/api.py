@@ -21,6 +21,7 @@ from residue_batch import __version__, records
 from residue_batch.artefacts import committed, findings_of, to_build, with_references
 from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
 from residue_batch.checking import Checked, check
+from residue_batch.comparing import Comparison, compare
 from residue_batch.compiler import keeping_all
 from residue_batch.config import Cluster, load_board_type, load_workflow, to_yaml
 from residue_batch.engine.inline import Done, measure_boards, run_inline, settle
@@ -371,10 +372,12 @@ def _write_planes(folder: Path, board: Board) -> None:
 
 __all__ = [
     "Checked",
+    "Comparison",
     "Progress",
     "RunPlan",
     "build_reference",
     "check",
+    "compare",
     "open_run",
     "plan",
     "report",

@@ -14,21 +14,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from residue_batch import photo, store
+from residue_batch.areas import outline_mask
 from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal, ResidueError
+from residue_batch.gates import clock_reversed, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
+from residue_batch.matching.forensics import diagnose
 from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.quality import Quality, board_points, quality_of
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
-from residue_batch.outcome import Record, conclude, gate_match
+from residue_batch.outcome import Record, conclude
 from residue_batch.picture import change_level, write_picture
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import Scene, scene_of_lot, scene_of_pair, scene_of_type
+from residue_batch.scene import IGNORED, Scene, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan
 from residue_batch.tally import Tally, merge
 from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
@@ -75,6 +81,7 @@ class Match:
 
     registration: Registration | None
     light: Light
+    quality: Quality | None = None
 
     @property
     def transform(self) -> Transform:
@@ -181,19 +188,50 @@ def opened(board: Board, part: Mapping[str, tuple[str, tuple[int, ...]]]) -> Boa
 # match ---------------------------------------------------------------------------
 
 
-def match_shot(board: Board, phase: str) -> dict[str, Match]:
-    """Register one shot to the frame and find its light."""
-    scene = _scene(board)
-    shot = _shot(board, phase)
+def match_shot(board: Board, phase: str) -> dict[str, Match | Refusal]:
+    """Register one shot to the frame, find its light and judge how it was taken.
+
+    What is wrong with the shot comes back as a value: which of two refusals counts must not depend on which task ends
+    first.
+    """
+    try:
+        return {phase: _matched(board, phase)}
+    except Refusal as error:
+        return {phase: _diagnosed(board, phase, error) if error.reason == "registration" else error}
+
+
+def _matched(board: Board, phase: str) -> Match:
+    scene, shot, gates = _scene(board), _shot(board, phase), board.setting.board_type.gates
     if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
-    if phase == BEFORE and board.setting.board_type.reference == "pair":
-        return {phase: Match(scene.registration, same_light(scene.shape, scene.channels))}
-    found = register(shot.pixels, scene.target)
-    table = linear_table(shot.pixels.dtype, shot.tone)
-    samples = sample_light(shot.pixels, table, found.transform, scene.anchors, scene.shape)
-    light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
-    return {phase: Match(found, light)}
+    own = phase == BEFORE and board.setting.board_type.reference == "pair"
+    found = scene.registration if own else register(shot.pixels, scene.target)
+    transform = found.transform if found else Transform()
+    points = board_points(scene.mask, IGNORED, scene.clean)
+    quality = quality_of(shot.pixels, transform, scene.target.windows, points)
+    gate_focus(gates, phase, found, quality)
+    gate_match(gates, phase, found, shot.pixels.shape, scene.shape)
+    gate_exposure(gates, phase, quality)
+    if own:
+        light = same_light(scene.shape, scene.channels)
+    else:
+        table = linear_table(shot.pixels.dtype, shot.tone)
+        samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape)
+        light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
+    gate_light(gates, phase, light)
+    return Match(found, light, quality)
+
+
+def _diagnosed(board: Board, phase: str, error: Refusal) -> Refusal:
+    """Why a shot does not fit the frame; looked into only when it does not."""
+    board_type = board.setting.board_type
+    file = board.setting.frame or board.shots[BEFORE]
+    if file == board.shots[phase]:
+        return error
+    frame = read_photo(board_type, file).pixels
+    mask = outline_mask(board_type, (frame.shape[0], frame.shape[1]))
+    least = board_type.gates.min_inliers
+    return diagnose(_shot(board, phase).pixels, frame, mask, f"{phase} shot", error.message, min_inliers=least)
 
 
 def same_light(shape: tuple[int, int], channels: int) -> Light:
@@ -212,13 +250,20 @@ def same_light(shape: tuple[int, int], channels: int) -> Light:
     )
 
 
-def matched(board: Board, part: Mapping[str, Match]) -> Board:
-    """The board with its matches; refuses a match outside the gates."""
+def matched(board: Board, part: Mapping[str, Match | Refusal]) -> Board:
+    """The board with its matches; refuses a shot or a pair outside the gates."""
+    matches = {}
     for phase in PHASES:
-        gate_match(board.setting.board_type.gates, phase, part[phase].registration)
+        found = part[phase]
+        if isinstance(found, Refusal):
+            raise found
+        matches[phase] = found
+    relative = Transform.of(matches[AFTER].transform.array @ np.linalg.inv(matches[BEFORE].transform.array))
+    gates, paths = board.setting.board_type.gates, [board.shots[phase].path for phase in PHASES]
+    gate_copies(gates, relative, board.shapes[BEFORE], lambda: [_shot(board, p).pixels for p in PHASES], paths)
     if board.setting.folder and board.setting.program.keep:
         store.create(store_path(board), layout_of(board, _scene(board).shape))
-    return replace(board, matches=dict(part))
+    return replace(board, matches=matches)
 
 
 # fit and measure -----------------------------------------------------------------
@@ -275,7 +320,9 @@ def measure(board: Board, tile: Box) -> Tally:
 def measured(board: Board, tally: Tally) -> Board:
     """The board with its record; every tile must be accounted for."""
     setting, scene = board.setting, _scene(board)
-    record = conclude(board, scene, tally, sum(1 for _ in tiles(scene.shape, setting.tile)))
+    count = sum(1 for _ in tiles(scene.shape, setting.tile))
+    late = clock_reversed(*(board.shots[phase].path for phase in PHASES))
+    record = conclude(board, scene, tally, count, clock_reversed=late)
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:

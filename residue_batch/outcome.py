@@ -13,7 +13,9 @@ from typing import Any
 
 from residue_batch.config import BoardType, Gates
 from residue_batch.errors import Refusal, ResidueError
+from residue_batch.gates import gate_change, gate_match
 from residue_batch.matching.light import Light
+from residue_batch.matching.quality import Quality
 from residue_batch.matching.registration import Registration
 from residue_batch.program import AFTER, BEFORE, PHASES, Measured, Program
 from residue_batch.tally import Tally, select
@@ -39,48 +41,6 @@ FEW_BLOCKS = 20
 NOISE_FACTOR = 3.0
 
 
-def gate_match(gates: Gates, phase: str, found: Registration | None) -> None:
-    """Refuse a match outside the gates of its board type.
-
-    Raises
-    ------
-    Refusal
-        ``rotated``, ``scale`` or ``registration``, with the number and its gate.
-    """
-    if found is None:
-        return
-    turn = abs(found.rotation_deg)
-    # 'not within': a number that could not be found is outside every gate
-    if not turn <= gates.max_rotation_deg:
-        raise Refusal(
-            "rotated",
-            f"the {phase} shot is turned by {found.rotation_deg:.0f} degrees (gate {gates.max_rotation_deg:g})",
-            "photograph the board upright, or turn the file",
-        )
-    low, high = gates.scale
-    if not low <= found.scale <= high:
-        raise Refusal(
-            "scale",
-            f"the {phase} shot is {found.scale:.2f} times as large as the frame (gate {low:g} to {high:g})",
-            "photograph from the same distance with the same resolution",
-        )
-    remedy = "check that this is the right board, whole and sharp"
-    checks = (
-        (found.inliers < gates.min_inliers, f"{found.inliers} matching features (gate {gates.min_inliers})"),
-        (
-            not found.correlation >= gates.min_correlation,
-            f"correlation {found.correlation:.2f} (gate {gates.min_correlation:g})",
-        ),
-        (
-            not found.residual_px <= gates.max_residual_px,
-            f"residual {found.residual_px:.2f} px (gate {gates.max_residual_px:g})",
-        ),
-    )
-    for failed, what in checks:
-        if failed:
-            raise Refusal("registration", f"the {phase} shot does not fit the board frame: {what}", remedy)
-
-
 def refused(board: str, lot: str, board_type: str, key: str, error: Refusal) -> Record:
     """The record of a board without a number."""
     return {
@@ -95,7 +55,7 @@ def refused(board: str, lot: str, board_type: str, key: str, error: Refusal) -> 
     }
 
 
-def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
+def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed: bool = False) -> Record:
     """The record of a measured board.
 
     Parameters
@@ -106,11 +66,14 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
         Merged over all tiles.
     tiles
         How many there must be.
+    clock_reversed
+        By the camera's clock the after-shot was taken first.
 
     Raises
     ------
     Refusal
-        ``low_observable``: too little of the outline can be seen in both shots.
+        ``low_observable``: too little of the outline can be seen in both shots; ``swapped``: far more residue after
+        cleaning than before.
     ResidueError
         If a tile is missing behind the numbers.
     """
@@ -130,6 +93,12 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
     values: dict[str, Any] = {}
     for measured in program.measures:
         values |= _values(measured, tally, len(scene.regions))
+    primary = load_measure(program)
+    # without a clean reference a load says nothing of the residue that both shots show, and so nothing of how often
+    # one is in the other: a board that got worse by a third reads as six times as dirty. There only the clock counts
+    if primary is not None and primary.phases == PHASES and (program.reference != "pair" or clock_reversed):
+        before, after = (phase[0] for phase in values[primary.key])
+        gate_change(gates, before, after, detection_of(setting.board_type)[0], clock_reversed=clock_reversed)
     status, bound = _statuses(program, values, setting.board_type, observable)
     _withhold(values, [not _reducible(program, setting.board_type, values, index) for index in range(len(status))])
     if bound is not None:
@@ -148,7 +117,7 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int) -> Record:
         "message": "",
         "remedy": "",
         "shots": {p: {"sha256": board.shots[p].sha256, "shape": list(board.shapes[p])} for p in PHASES},
-        "match": {p: _quality(board.matches[p].registration, board.matches[p].light) for p in PHASES},
+        "match": {p: _quality(board.matches[p]) for p in PHASES},
         "regions": list(scene.regions),
         "observable_pct": [_rounded(v) for v in observable],
         "observable_px": [int(tally.get(f"observable/{i}", 0)) for i in range(len(scene.regions))],
@@ -163,9 +132,12 @@ def _share(tally: Tally, index: int) -> float:
     return 100 * int(tally.get(f"observable/{index}", 0)) / pixels if pixels else 0.0
 
 
-def _quality(found: Registration | None, light: Light) -> dict[str, Any]:
+def _quality(match: Any) -> dict[str, Any]:
+    found: Registration | None = match.registration
+    shot: Quality | None = match.quality
     quality = {k: v for k, v in asdict(found).items() if k != "transform"} if found else {}
-    return {k: _rounded(v) for k, v in {**quality, **light_quality(light)}.items()}
+    taken = asdict(shot) if shot else {}
+    return {k: _rounded(v) for k, v in {**quality, **taken, **light_quality(match.light)}.items()}
 
 
 def light_quality(light: Light) -> dict[str, Any]:

@@ -49,6 +49,8 @@ QUALITY = {
     "registration_rotation_deg": ("rotation_deg", "degree", "rotation of the board in the shot, counter-clockwise"),
     "registration_displacement_px": ("displacement_px", "pixel", "largest displacement of a corner of the frame"),
     "registration_perspective": ("perspective", "1", "largest relative change of scale across the frame"),
+    "shot_blur_px": ("blur_px", "pixel", "blur of the shot against the frame, sigma in frame pixels"),
+    "shot_saturated_pct": ("saturated_pct", "%", "share of the board that is burnt out in the shot"),
     "light_film": ("film", "1", "opacity of an even film, as the light match sees it"),
     "light_residual": ("light_residual", "1", "residual of the light match, in opacity"),
     "light_share": ("light_share", "1", "share of the sampled pixels that the light match rests on"),

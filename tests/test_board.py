@@ -33,6 +33,11 @@ def measured(
     return record
 
 
+def with_gates(lot: SmallLot, folder: Path, gates: str, reference: str = "golden") -> Path:
+    golden = str(lot.folder / lot.truth.golden)
+    return small.write_type(folder / "t.yaml", lot.truth, reference, f"gates: {{{gates}}}", golden)
+
+
 def reason(lot: SmallLot, before: Path, after: Path) -> str:
     with pytest.raises(Refusal) as caught:
         measured(lot, before, after)
@@ -54,7 +59,7 @@ def twin(lot: SmallLot, tmp_path: Path) -> Path:
 def test_the_same_pixels_have_a_reduction_of_nothing(
     lot: SmallLot, twin: Path, tmp_path: Path, reference: str, text: str
 ) -> None:
-    kind = small.write_type(tmp_path / "t.yaml", lot.truth, reference, golden=str(lot.folder / lot.truth.golden))
+    kind = with_gates(lot, tmp_path, "refuse_copies: false", reference)
     record = measured(lot, lot.shot(0, "before"), twin, text, kind)
     values = record["values"]
     before, after = values["load"]
@@ -82,18 +87,29 @@ def test_another_compression_of_the_same_pixels_changes_no_number(lot: SmallLot,
 def test_a_golden_shot_reads_as_clean(lot: SmallLot, tmp_path: Path) -> None:
     image = small.read_image(lot.folder / lot.truth.golden)
     shots = [small.write_image(tmp_path / name, image) for name in ("before.tif", "after.png")]
-    record = measured(lot, *shots)
+    record = measured(lot, *shots, board_type=with_gates(lot, tmp_path, "refuse_copies: false"))
     assert record["status"][0] == "before_below_lod"
     assert abs(record["values"]["load"][0][0]) < 1e-3
     assert record["values"]["load_reduction_pct"] == [None, None]
 
 
-def test_before_and_after_exchanged_is_an_increase(lot: SmallLot) -> None:
+def test_before_and_after_exchanged_are_refused_and_an_increase_where_the_gate_is_wide(
+    lot: SmallLot, tmp_path: Path
+) -> None:
+    assert reason(lot, lot.shot(0, "after"), lot.shot(0, "before")) == "swapped"
     forth = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"))
-    back = measured(lot, lot.shot(0, "after"), lot.shot(0, "before"))
+    wide = with_gates(lot, tmp_path, "max_increase_pct: 10000")
+    back = measured(lot, lot.shot(0, "after"), lot.shot(0, "before"), board_type=wide)
     assert back["status"][0] == "increase"
     # each shot is matched by itself, so its load does not depend on what it is compared with
     assert back["values"]["load"][0][0] == pytest.approx(forth["values"]["load"][1][0], rel=0.02)
+
+
+def test_without_a_clean_reference_exchanged_phases_are_an_increase_and_no_refusal(
+    lot: SmallLot, tmp_path: Path
+) -> None:
+    kind = with_gates(lot, tmp_path, "max_increase_pct: 75", "pair")
+    assert measured(lot, lot.shot(0, "after"), lot.shot(0, "before"), board_type=kind)["status"][0] == "increase"
 
 
 # refusals --------------------------------------------------------------------------------
@@ -134,10 +150,10 @@ def even(image: np.ndarray) -> np.ndarray:
     [
         (grey, {"colour"}),
         (upside_down, {"rotated"}),
-        (halved, {"scale", "registration"}),
-        (noise, {"registration"}),
+        (halved, {"resolution"}),
+        (noise, {"other_board"}),
         (even, {"registration"}),
-        (np.fliplr, {"registration"}),
+        (np.fliplr, {"mirrored"}),
     ],
 )
 @pytest.mark.parametrize("phase", PHASES)

@@ -13,13 +13,13 @@ from residue_batch import photo
 from residue_batch.board import read_photo
 from residue_batch.building.state import BLUR, Building, Seen, enough, ground_of, resampled
 from residue_batch.errors import Refusal
+from residue_batch.gates import gate_match
 from residue_batch.geometry import Array, Box, tiles
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.quantile import UNSEEN, cleanness
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import FULL_SCALE, blur, blur_radius, linear_table
 from residue_batch.matching.samples import sample_light
-from residue_batch.outcome import gate_match
 from residue_batch.scene import IGNORED, Scene
 
 LOOK_BLUR = 3.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import rich_click as click
 
 from residue_batch import __version__
+from residue_batch.cli.comparing import COMMANDS as COMPARING
 from residue_batch.cli.configuration import COMMANDS as CONFIGURATION
 from residue_batch.cli.demonstration import COMMANDS as DEMONSTRATION
 from residue_batch.cli.measuring import COMMANDS as MEASURING
@@ -20,7 +21,7 @@ from residue_batch.cli.shell import CONTEXT, Commands, shared
 PANELS = {
     "Begin": ("demo", "new", "check", "try"),
     "Measure": ("lot", "reference", "plan", "run", "status", "report"),
-    "Look up": ("steps", "schema"),
+    "Look up": ("compare", "steps", "schema"),
 }
 EXIT_CODES = (
     "Exit codes, the first that applies: 1 a bug, 2 wrong usage or configuration, 4 another run writes the same "
@@ -43,7 +44,7 @@ def residue() -> None:
     """
 
 
-for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *RUNS, *DEMONSTRATION):
+for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *COMPARING, *RUNS, *DEMONSTRATION):
     residue.add_command(command)
 
 

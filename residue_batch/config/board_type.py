@@ -175,6 +175,22 @@ class Gates(Frozen):
     """Smallest and largest size of the shot against the frame."""
     max_rotation_deg: Annotated[Number, Field(ge=0, le=180)] = 20.0
     """Larger rotations are taken for a wrong or turned board."""
+    max_perspective: Annotated[Number, Field(ge=0)] = 0.15
+    """How much the scale may change across the board (0.15 is 15 %): a tilted camera."""
+    max_blur_px: Number = 2.0
+    """How much blurrier than the frame a shot may be, as the sigma of a Gaussian in frame pixels."""
+    max_saturated_pct: Annotated[Number, Field(ge=0, le=100)] = 10.0
+    """Share of the board that may be burnt out where the reference is not white."""
+    gain: tuple[Positive, Positive] = (0.45, 3.0)
+    """Least and most light of a shot against the reference, in its strongest channel."""
+    max_light_residual: Positive = 0.3
+    """What the light match may leave, in log light."""
+    min_light_share: Share = 0.4
+    """Share of the sampled pixels that must follow the light match."""
+    refuse_copies: Flag = True
+    """Whether two files of one exposure are refused; without it only the very same file is."""
+    max_increase_pct: Annotated[Number, Field(ge=0)] = 75.0
+    """How much the load may increase before the phases are taken for exchanged."""
     min_observable_pct: Annotated[Number, Field(ge=0, le=100)] = 30.0
     """Share of the outline that both shots must show."""
 

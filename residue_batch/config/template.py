@@ -76,6 +76,11 @@ gates:
   max_residual_px: {max_residual_px}     # how well they agree, in pixels
   scale: {scale}       # size of the shot against the frame
   max_rotation_deg: {max_rotation_deg}
+  max_perspective: {max_perspective}     # a tilted camera
+  max_blur_px: {max_blur_px}          # blurrier than the frame
+  max_saturated_pct: {max_saturated_pct}   # burnt out
+  gain: {gain}       # least and most light against the reference
+  max_increase_pct: {max_increase_pct}    # more, and before and after are taken for exchanged
   min_observable_pct: {min_observable_pct} # share of the board both shots must show
 
 # 9. DETECTION -- which loads are too small to speak of (1 is a board covered in

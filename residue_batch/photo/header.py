@@ -40,7 +40,9 @@ class Header:
 
     ``height`` and ``width`` are as stored; ``shape`` is after the orientation
     (1..8, EXIF numbering) has been applied. ``channels`` is 1 (grey) or 3 (RGB),
-    alpha not counted. ``coding`` names the compression, for reports.
+    alpha not counted. ``coding`` names the compression, for reports. ``steps`` is
+    the sum of a JPEG's first quantisation table, 0 for others: how coarse it is.
+    ``taken`` is the camera's clock as EXIF writes it, "2025:01:31 12:00:00", or empty.
     """
 
     format: Format
@@ -52,6 +54,8 @@ class Header:
     orientation: int = 1
     icc: Icc = "none"
     coding: str = ""
+    steps: int = 0
+    taken: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:

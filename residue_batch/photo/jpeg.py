@@ -18,7 +18,7 @@ from residue_batch.photo.header import EXPORT_AGAIN, FETCH_AGAIN, Header, Icc, S
 
 MAGIC = b"\xff\xd8\xff"
 
-_SOS, _EOI, _DNL = 0xDA, 0xD9, 0xDC
+_SOS, _EOI, _DNL, _DQT = 0xDA, 0xD9, 0xDC, 0xDB
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 _FRAMES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 _FOREIGN_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -37,6 +37,8 @@ class Frame:
     orientation: int
     icc: Icc
     scan: int
+    steps: int = 0
+    taken: str = ""
 
 
 def header(source: Source) -> Header:
@@ -50,15 +52,16 @@ def header(source: Source) -> Header:
         )
     channels = len(frame.components)
     return Header(
-        "jpeg", frame.height, frame.width, channels, "uint8", False, frame.orientation, frame.icc, frame.coding
-    )
+        "jpeg", frame.height, frame.width, channels, "uint8", False, frame.orientation, frame.icc, frame.coding,
+        frame.steps, frame.taken,
+    )  # fmt: skip
 
 
 def read_frame(source: Source) -> Frame:
     """Walk the markers up to the first scan. Thumbnails hide inside segments and are stepped over."""
     position = 2
     shape: tuple[str, int, int, tuple[int, ...]] | None = None
-    orientation, adobe = 0, False
+    orientation, adobe, steps, taken = 0, False, 0, ""
     chunks: dict[int, bytes] = {}
     while True:
         marker, position = _marker(source, position)
@@ -76,7 +79,11 @@ def read_frame(source: Source) -> Frame:
                 refuse("unreadable", f"{source.name} has two frame headers", FETCH_AGAIN)
             shape = _frame_header(source, source.at(position + 2, length - 2), _FRAMES[marker])
         elif marker == 0xE1 and orientation == 0 and length >= 8 and source.at(position + 2, 6) == b"Exif\0\0":
-            orientation, adobe = tags.exif(source.at(position + 8, length - 8), source.name)
+            block = source.at(position + 8, length - 8)
+            orientation, adobe = tags.exif(block, source.name)
+            taken = tags.taken(block, source.name)
+        elif marker == _DQT and not steps:
+            steps = _coarseness(source.at(position + 2, length - 2))
         elif marker == 0xE2 and length >= 16 and source.at(position + 2, 12) == b"ICC_PROFILE\0":
             segment = source.at(position + 14, length - 14)
             chunks[segment[0]] = segment[2:]
@@ -87,7 +94,16 @@ def read_frame(source: Source) -> Frame:
     if chunks:
         icc = profile.kind(b"".join(chunks[i] for i in sorted(chunks)))
     coding, height, width, components = shape
-    return Frame(coding, height, width, components, orientation or 1, icc, position - 2)
+    return Frame(coding, height, width, components, orientation or 1, icc, position - 2, steps, taken)
+
+
+def _coarseness(segment: bytes) -> int:
+    """The sum of the first quantisation table of a DQT segment; 0 if it is torn."""
+    wide = bool(segment[:1]) and segment[0] >> 4 == 1
+    table = segment[1 : 129 if wide else 65]
+    if len(table) != (128 if wide else 64):
+        return 0
+    return sum(struct.unpack(">64H" if wide else ">64B", table))
 
 
 def check_whole(data: bytes, frame: Frame, name: str) -> None:

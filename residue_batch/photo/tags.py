@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +13,9 @@ from residue_batch.photo.header import FETCH_AGAIN, Source, refuse
 # Fractions and floats are left out: no tag that matters here is one.
 _LETTERS = {1: "s", 2: "s", 3: "H", 4: "I", 7: "s", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MAX_ENTRIES = 4096
+_CLOCK = re.compile(r"[12]\d{3}:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-6]\d")
 
+TAKEN = 36867  # DateTimeOriginal
 ORIENTATION, EXIF_DIRECTORY, INTEROP_DIRECTORY, INTEROP_INDEX, COLOUR_SPACE = 274, 34665, 40965, 1, 40961
 
 
@@ -107,3 +110,18 @@ def exif(block: bytes, name: str) -> tuple[int, bool]:
     except Refusal:
         pass  # the orientation was read; a torn sub-directory says nothing about colour
     return orientation, adobe
+
+
+def taken(block: bytes, name: str) -> str:
+    """When the camera's clock says a photograph was taken, "2025:01:31 12:00:00"; empty when it does not."""
+    try:
+        source = Source.of(block, name)
+        how = layout(source)
+        main = directory(source, how, how.first, frozenset({EXIF_DIRECTORY}))
+        if EXIF_DIRECTORY not in main.numbers:
+            return ""
+        details = directory(source, how, main.one(EXIF_DIRECTORY, 0), frozenset({TAKEN}))
+    except Refusal:
+        return ""
+    text = details.raw.get(TAKEN, b"").rstrip(b"\0 ").decode("ascii", "replace")
+    return text if _CLOCK.fullmatch(text) else ""

@@ -75,18 +75,53 @@ REASONS: dict[str, tuple[str, str]] = {
         "Export it as an 8-bit sRGB JPEG, PNG or TIFF.",
     ),
     "colour": ("One photograph is grey and the other in colour.", "Photograph everything alike."),
-    "same_photo": ("Before and after are the same file.", "Give the shot taken after cleaning."),
+    "same_photo": (
+        "Before and after are one photograph: the same file, or saved again, cut, resized or brightened.",
+        "Give the shot taken after cleaning; for two shots of an unmoved board, `refuse_copies: false`.",
+    ),
+    "swapped": (
+        "There is far more residue after cleaning than before (`max_increase_pct`), or more by the camera's own clock.",
+        "Check the file names of the two phases; if it is true, raise the gate.",
+    ),
     # what matching finds
     "registration": (
-        "The shot cannot be laid over the board frame within the gates: another board, out of focus, cut off.",
+        "The shot cannot be laid over the board frame within the gates, or there is nothing to be seen in it.",
         "Check that it shows this board type, whole and sharp.",
+    ),
+    "other_board": (
+        "The shot is sharp and well exposed, but its features do not agree with the frame's: another board type.",
+        "Check that the photograph belongs to this board.",
+    ),
+    "mirrored": ("The shot shows the mirror image of the board.", "Flip the file; check the scanner or camera."),
+    "out_of_focus": (
+        "The shot is blurrier than the frame by more than `max_blur_px`: blur looks like film.",
+        "Focus on the board, hold the camera still; or widen the gate.",
+    ),
+    "over_exposed": (
+        "More than `max_saturated_pct` of the board is burnt out, or the shot is brighter than `gain` allows.",
+        "Expose less; keep lamps and their mirror images off the board.",
+    ),
+    "under_exposed": (
+        "The shot is darker against the reference than `gain` allows, or nearly black.",
+        "Expose longer; or widen the gate.",
+    ),
+    "tilted": (
+        "The scale changes across the board by more than `max_perspective`.",
+        "Hold the camera square to the board; or widen the gate.",
+    ),
+    "resolution": (
+        "The shot has another number of pixels than the frame, and the board another size by as much.",
+        "Photograph all shots and the frame with one resolution; or widen `scale`.",
     ),
     "rotated": (
         "The board is turned by more than `max_rotation_deg`.",
         "Photograph it upright, turn the file, or widen the gate.",
     ),
-    "scale": ("The board is too large or too small in the shot.", "Same distance, same resolution; or widen `scale`."),
-    "light": ("The light of the shot cannot be matched.", "Check exposure, and the outline of the board type."),
+    "scale": ("The board is too large or too small in the shot.", "Same distance; or widen `scale`."),
+    "light": (
+        "The light of the shot cannot be matched within `max_light_residual` and `min_light_share`.",
+        "Check exposure and lamps, and the outline of the board type.",
+    ),
     "low_observable": (
         "Too little of the outline can be seen in both shots.",
         "Reduce glare, photograph the whole board; check `ignore` and the white patch.",
