@@ -18,9 +18,11 @@ from residue_batch import photo, store
 from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
+from residue_batch.evidence import evidence_tile
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light_error import with_error
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
@@ -183,7 +185,7 @@ def match_shot(board: Board, phase: str) -> dict[str, Match]:
     table = linear_table(shot.pixels.dtype, shot.tone)
     samples = sample_light(shot.pixels, table, found.transform, scene.anchors, scene.shape)
     light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
-    return {phase: Match(found, light)}
+    return {phase: Match(found, with_error(samples, scene.white, light))}
 
 
 def same_light(shape: tuple[int, int], channels: int) -> Light:
@@ -254,7 +256,7 @@ def measure(board: Board, tile: Box) -> Tally:
     """One tile of the last pass: its numbers, its thumbnails, its kept planes."""
     setting, sources = board.setting, sources_of(board)
     planes = walk(setting.program.passes[-1], sources, tile, board.fits)
-    tally = measure_tile(sources, tile, planes)
+    tally = measure_tile(sources, tile, planes) | evidence_tile(sources, tile, planes)
     if setting.folder and setting.thumb:
         tally |= thumbnail_tile(sources, tile, planes, thumb_scale(sources.scene.shape, setting))
     if setting.folder and setting.program.keep:

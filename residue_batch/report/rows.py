@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from residue_batch.results import AT_LEAST, WHOLE, flag_names, reductions, words
+from residue_batch.intervals import AT_LEAST
+from residue_batch.results import WHOLE, flag_names, reductions, words
 from residue_batch.statistics import Verdict, verdict_of
 
 if TYPE_CHECKING:
