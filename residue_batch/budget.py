@@ -6,7 +6,7 @@ Every source is a standard deviation in opacity, before and after:
     What the light fit cannot tell (`light_error`: its covariance times what the load moves with gain and field), and
     a floor for the zero of opacity, which the fit's windows share.
 ``registration``
-    What is left of shifted edges and noise: the noise of opacity, even over patches of `PATCH` px.
+    What is left of shifted edges, noise and moved highlights: the noise of opacity, even over patches of `PATCH` px.
 ``glare``
     Highlights that do not saturate look like residue: metal may be that much too opaque.
 ``white``
@@ -14,9 +14,12 @@ Every source is a standard deviation in opacity, before and after:
 ``hidden``
     The unseen share of the region may have been cleaned otherwise than the seen one.
 ``film``
-    Without a clean reference: film that is in both shots, which only ever makes the true reduction smaller.
+    Without a clean reference: film that is in both shots, which only ever makes the true reduction smaller, and the
+    guess of the clean colour.
 
-The interval is that of Monte Carlo draws of all of them together (JCGM 101); shares are of the variance, linearised.
+The constants are calibrated on pairs of known truth, composited on real boards and rendered (docs/measurand.md says
+how well they hold). The interval is that of Monte Carlo draws of all sources together (JCGM 101); shares are of the
+variance, linearised.
 """
 
 from __future__ import annotations
@@ -40,18 +43,20 @@ DRAWS = 2000
 
 ZERO = 4e-4
 """Zero of opacity where many windows look clean ..."""
-ZERO_FILMED, FEW_CLEAN = 1.0e-3, 0.06
+ZERO_FILMED, FEW_CLEAN = 2e-3, 0.08
 """... and what is added where few do; it falls with the share of clean windows by this scale."""
-PATCH = 24.0
-"""px over which noise, shifted edges and moved highlights are even."""
+PATCH, CALM = 12.0, 0.03
+"""px over which noise and shifted edges are even; noise far above CALM is of highlights that moved: larger ones."""
 GLARE = 0.1
 """Share of what metal shows beyond the rest of the region that may be light."""
 HIDDEN = 0.5
 """Hidden pixels lie among seen ones: they differ less than blocks do."""
-WHITE, WHITE_ASSUMED = 0.1, 0.3
+WHITE, WHITE_ASSUMED = 0.15, 0.3
 """Relative error of the colour of residue, from a patch and without one."""
 FILM = (1.5, 0.05)
 """`pair`: film in both shots, as a share of what is left and of what was there: scale of an exponential."""
+PAIR_ZERO, PAIR_POINTS, PAIR_LEFT = 1.5e-3, 7.65, 0.4
+"""`pair`: the zero of opacity between two soiled shots; points, for +-15 at least; share of what is left."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Budget:
     white_error: float
     hidden: float
     film: float = 0.0
+    guessed: float = 0.0
+    """Standard deviation of the number after, by a clean colour that was guessed."""
 
     def draws(self, random: np.random.Generator) -> tuple[F64, F64]:
         """Numbers before and after as they might truly be, `DRAWS` of each."""
@@ -80,7 +87,7 @@ class Budget:
         belief, white = z[2], z[3] * self.white_error
         before = self.before + own[0] * z[0] + self.belief[0] * belief + self.white[0] * white + film
         after = self.after + own[1] * z[1] + self.belief[1] * belief + self.white[1] * white + film
-        return before, after + self.hidden * z[4]
+        return before, after + self.hidden * z[4] + self.guessed * z[5]
 
     @property
     def own(self) -> tuple[float, float]:
@@ -93,7 +100,7 @@ class Budget:
     def covariance(self) -> tuple[float, float, float]:
         """(variance before, covariance, variance after) of what differs from board to board: all but white and film."""
         own, (before, after) = self.own, self.belief
-        return own[0] ** 2 + before**2, before * after, own[1] ** 2 + after**2 + self.hidden**2
+        return own[0] ** 2 + before**2, before * after, own[1] ** 2 + after**2 + self.hidden**2 + self.guessed**2
 
     @property
     def shares(self) -> dict[str, float]:
@@ -105,7 +112,7 @@ class Budget:
             "glare": (rest * self.glare[0]) ** 2 + self.glare[1] ** 2,
             "white": ((self.white[1] - rest * self.white[0]) * self.white_error) ** 2,
             "hidden": self.hidden**2,
-            "film": ((1 - rest) * self.film) ** 2,
+            "film": ((1 - rest) * self.film) ** 2 + self.guessed**2,
         }
         total = math.fsum(variance.values())
         return {name: 100 * v / total if total > 0 else math.nan for name, v in variance.items()}
@@ -124,6 +131,11 @@ def difference_interval(before: F64, after: F64) -> tuple[float, float]:
     """95 % interval of ``after - before`` over draws."""
     low, high = np.percentile(after - before, ENDS)
     return float(low), float(high)
+
+
+def guess_error(before: float, after: float) -> float:
+    """Standard deviation of a number after cleaning, where the clean colour was guessed from the two shots."""
+    return math.hypot(PAIR_ZERO, PAIR_POINTS / 100 * max(before, 0.0), PAIR_LEFT * max(after, 0.0))
 
 
 def zero_error(light: Light) -> float:
@@ -163,7 +175,9 @@ def glare_errors(metal: NDArray[np.int64], whole: NDArray[np.int64]) -> tuple[fl
 
 def local_error(noise: float, pixels: int) -> float:
     """Standard deviation of a load by noise and shifted edges: even over patches, independent between them."""
-    return noise * PATCH / math.sqrt(pixels) if pixels and math.isfinite(noise) else 0.0
+    if not pixels or not math.isfinite(noise):
+        return 0.0
+    return noise * PATCH * (1.0 + (noise / CALM) ** 2) / math.sqrt(pixels)
 
 
 def hidden_error(before: float, sampling: tuple[float, float], unseen: float) -> float:

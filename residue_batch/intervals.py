@@ -177,6 +177,7 @@ class _Table:
             white_error=self.white,
             hidden=budget.hidden_error(before, sampling, region.unseen),
             film=share * max(after, 0.0) + base * max(before, 0.0) if self.pair else 0.0,
+            guessed=budget.guess_error(before, after) if self.pair else 0.0,
         )
 
     def _four(self, name: str, index: int, own: tuple[float, float], sampling: tuple[float, float], *tau: int) -> None:
@@ -215,6 +216,7 @@ class _Table:
                 white_error=self.white,
                 hidden=budget.hidden_error(before, sampling[place], region.unseen),
                 film=load.film * (near[0] + near[1]) / 2,
+                guessed=budget.guess_error(before, after) if self.pair else 0.0,
             )
             draws = own.draws(random)
             name = f"{measured.key}_reduction_pct"
