@@ -53,9 +53,9 @@ HIDDEN = 0.5
 """Hidden pixels lie among seen ones: they differ less than blocks do."""
 WHITE, WHITE_ASSUMED = 0.15, 0.3
 """Relative error of the colour of residue, from a patch and without one."""
-FILM = (1.5, 0.05)
+FILM = (1.7, 0.06)
 """`pair`: film in both shots, as a share of what is left and of what was there: scale of an exponential."""
-PAIR_ZERO, PAIR_POINTS, PAIR_LEFT = 1.5e-3, 7.65, 0.4
+PAIR_ZERO, PAIR_POINTS, PAIR_LEFT = 1.5e-3, 7.65, 0.5
 """`pair`: the zero of opacity between two soiled shots; points, for +-15 at least; share of what is left."""
 
 

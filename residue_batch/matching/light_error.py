@@ -81,8 +81,9 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
     covariance, step = _sandwich(normal, score, cluster)
     gain = (base * span / np.maximum(np.square(span).sum(1), 1e-3)[:, None]).mean(0)
     # nothing believed clean: what contrast alone says about an even change of all gains, as film
-    told, other = _sandwich(*fit.without_film(film, np.zeros(len(film))), cluster)
-    even = math.sqrt(max(float(np.einsum("c,cd,d->", gain, told[: len(gain), : len(gain)], gain)), 0.0))
+    alone = fit.without_film(film, np.zeros(len(film)))
+    other = _sandwich(*alone, cluster)[1]
+    even = _even_film(alone[0], gain, len(base) / len(film))
     found = WINDOWS**2 * covariance, BELIEF * (other - step)
     finite = all(bool(np.isfinite(values).all()) for values in found)
     flat = [tuple(float(f"{v:.9g}") for v in values.ravel()) if finite else () for values in found]
@@ -92,6 +93,20 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
         belief=flat[1],
         film_confounded=not even < CONFOUNDED,
     )
+
+
+def _even_film(normal: F64, gain: F64, samples: float) -> float:
+    """How well contrast alone knows an even film, as opacity: one misfit of `_NOISE` for each window of ``samples``.
+
+    The misfits of a window are of one piece (a part that is slightly off), so they count once.
+    """
+    size = len(normal)
+    try:
+        inverse = np.linalg.inv(normal + 1e-9 * np.trace(normal) * np.eye(size))
+    except np.linalg.LinAlgError:
+        return math.nan
+    variance = float(np.einsum("c,cd,d->", gain, inverse[: len(gain), : len(gain)], gain))
+    return _NOISE * math.sqrt(max(variance, 0.0) * samples)
 
 
 class _Normal(NamedTuple):

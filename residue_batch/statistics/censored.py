@@ -43,15 +43,16 @@ def percentile(values: Floats, censored: Bools, percent: float) -> Percentile:
         return Percentile(math.nan, at_least=False)
     order = np.lexsort((censored, values))  # of equal values the bounds come last: what is there was seen
     ranked, bound = values[order], censored[order]
-    weight = np.full(len(ranked), 1.0 / len(ranked))
+    count = len(ranked)
+    weight = np.full(count, 1.0 / count)
     for i in np.flatnonzero(bound[:-1]):
-        weight[i + 1 :] += weight[i] / (len(ranked) - 1 - i)
+        weight[i + 1 :] += weight[i] / (count - 1 - i)
         weight[i] = 0.0
     kept = weight > 0
     ranked, weight, bound = ranked[kept], weight[kept], bound[kept]
     if len(ranked) == 1:
         return Percentile(float(ranked[0]), bool(bound[0]))
     below = np.cumsum(weight) - weight
-    place = below / below[-1]
+    place = below * count / (count - 1)
     value = float(np.interp(percent / 100, place, ranked))
     return Percentile(value, bool(bound[-1]) and bool(percent / 100 > place[-2]))
