@@ -21,11 +21,13 @@ from residue_batch.areas import outline_mask
 from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal, ResidueError
+from residue_batch.evidence import evidence_tile
 from residue_batch.gates import clock_reversed, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.forensics import diagnose
 from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light_error import with_error
 from residue_batch.matching.quality import Quality, board_points, quality_of
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
@@ -218,6 +220,7 @@ def _matched(board: Board, phase: str) -> Match:
         table = linear_table(shot.pixels.dtype, shot.tone)
         samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape)
         light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
+        light = with_error(samples, scene.white, light)
     gate_light(gates, phase, light)
     return Match(found, light, quality)
 
@@ -309,7 +312,7 @@ def measure(board: Board, tile: Box) -> Tally:
     """One tile of the last pass: its numbers, its thumbnails, its kept planes."""
     setting, sources = board.setting, sources_of(board)
     planes = walk(setting.program.passes[-1], sources, tile, board.fits)
-    tally = measure_tile(sources, tile, planes)
+    tally = measure_tile(sources, tile, planes) | evidence_tile(sources, tile, planes)
     if setting.folder and setting.thumb:
         tally |= thumbnail_tile(sources, tile, planes, thumb_scale(sources.scene.shape, setting))
     if setting.folder and setting.program.keep:

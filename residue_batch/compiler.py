@@ -288,8 +288,9 @@ class _Compiler:
         if self.problems:
             raise WorkflowError(tuple(dict.fromkeys(self.problems)))
         wanted = [*(k for m in measures for _, planes, where in m.inputs for k in (*planes, where)), *keep]
-        # the report's thumbnails show the shots and what was hidden
-        targets = list(dict.fromkeys([*wanted, Key("observable"), *(Key("raw", phase) for phase in PHASES)]))
+        # thumbnails show the shots and what was hidden; intervals ask what hid it, and the colour of the board
+        seen = [Key("observable"), *self.excluded(), *([Key("reference")] if self.reference == "pair" else [])]
+        targets = list(dict.fromkeys([*wanted, *seen, *(Key("raw", phase) for phase in PHASES)]))
         nodes = self.closure(targets)
         passes = self.cut(nodes, targets)
         used = {key.plane for key in nodes}

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from residue_batch.config import BoardType, Gates
 from residue_batch.errors import Refusal, ResidueError
 from residue_batch.gates import gate_change, gate_match
+from residue_batch.intervals import Limits, intervals_of
 from residue_batch.matching.light import Light
 from residue_batch.matching.quality import Quality
 from residue_batch.matching.registration import Registration
-from residue_batch.program import AFTER, BEFORE, PHASES, Measured, Program
+from residue_batch.program import AFTER, BEFORE, PHASES, Measured, Program, load_measure
 from residue_batch.tally import Tally, select
 
 Record = dict[str, Any]
@@ -99,12 +100,16 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
     if primary is not None and primary.phases == PHASES and (program.reference != "pair" or clock_reversed):
         before, after = (phase[0] for phase in values[primary.key])
         gate_change(gates, before, after, detection_of(setting.board_type)[0], clock_reversed=clock_reversed)
-    status, bound = _statuses(program, values, setting.board_type, observable)
-    _withhold(values, [not _reducible(program, setting.board_type, values, index) for index in range(len(status))])
+    found = intervals_of(board, scene, tally, values, observable)
+    limits = [_limits_of(setting.board_type, own) for own in found.limits or [None] * len(observable)]
+    values |= found.values
+    status, bound = _statuses(program, values, limits, observable)
+    _withhold(values, [not _reducible(program, values, limits[index], index) for index in range(len(status))])
     if bound is not None:
         values["load_reduction_at_least_pct"] = bound
+        values["load_lod"] = [list(phase) for phase in zip(*(limit.detection for limit in limits), strict=True)]
     flags = [
-        _flags(board, scene, values, program, int(tally.get(f"observable/{index}", 0)), index)
+        _flags(board, scene, values, limits[index], int(tally.get(f"observable/{index}", 0)), index)
         for index in range(len(scene.regions))
     ]
     return {
@@ -117,7 +122,10 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
         "message": "",
         "remedy": "",
         "shots": {p: {"sha256": board.shots[p].sha256, "shape": list(board.shapes[p])} for p in PHASES},
-        "match": {p: _quality(board.matches[p]) for p in PHASES},
+        "match": {
+            p: _quality(board.matches[p]) | {"light_error": _rounded(found.light_error.get(p, math.nan))}
+            for p in PHASES
+        },
         "regions": list(scene.regions),
         "observable_pct": [_rounded(v) for v in observable],
         "observable_px": [int(tally.get(f"observable/{i}", 0)) for i in range(len(scene.regions))],
@@ -190,13 +198,6 @@ def _reduction(before: Any, after: Any) -> Any:
     return 100 * (1 - after / before) if before > 0 else math.nan
 
 
-def load_measure(program: Program) -> Measured | None:
-    """The first load of a program over observable pixels: the primary measure, which decides statuses."""
-    return next(
-        (m for m in program.measures if m.measure.name == "load" and m.inputs[0][2].plane == "observable"), None
-    )
-
-
 def detection_of(board_type: BoardType) -> tuple[float, float]:
     """(limit of detection, limit of blank) of a board type, as loads.
 
@@ -208,27 +209,55 @@ def detection_of(board_type: BoardType) -> tuple[float, float]:
     return lod, lob
 
 
+class _Limits(NamedTuple):
+    """Limits of a region's loads, before and after: of its board type, or of its own budget where that is worse."""
+
+    blank: tuple[float, float]
+    detection: tuple[float, float]
+    change: tuple[float, float] | None
+    """95 % interval of load after - load before; None without a budget."""
+    before_low: float
+
+
+def _limits_of(board_type: BoardType, own: Limits | None) -> _Limits:
+    lod, lob = detection_of(board_type)
+    if own is None:
+        return _Limits((lob, lob), (lod, lod), None, math.nan)
+    blank, detection = own.blank, own.detection
+    return _Limits(
+        (max(lob, blank[0]), max(lob, blank[1])),
+        (max(lod, detection[0]), max(lod, detection[1])),
+        own.change,
+        own.before[0],
+    )
+
+
 def _statuses(
-    program: Program, values: Mapping[str, Any], board_type: BoardType, observable: list[float]
+    program: Program, values: Mapping[str, Any], limits: list[_Limits], observable: list[float]
 ) -> tuple[list[str], list[float] | None]:
-    """One status per region, by fixed precedence, and the censored bound of the reduction."""
+    """One status per region, by fixed precedence, and the censored bound of the reduction.
+
+    `increase` comes first: a board that was clean before and is not any more would hide behind `before_below_lod`.
+    """
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES:
         return ["measured" if share > 0 else "unseen" for share in observable], None
-    lod, lob = detection_of(board_type)
     status, bound = [], []
-    for before, after in zip(*values[primary.key], strict=True):
+    for before, after, own in zip(*values[primary.key], limits, strict=True):
         least = math.nan
+        # without a budget a change counts when it can be detected
+        rises = after - before > own.detection[1] if own.change is None else own.change[0] > 0
         if math.isnan(before) or math.isnan(after):
             status.append("unseen")
-        elif after - before > lod:
+        elif rises:
             status.append("increase")
-        elif before < lod:
+        elif before < own.detection[0]:
             status.append("before_below_lod")
-        elif after < lob:
+        elif after < own.blank[1]:
             status.append("after_below_lob")
+            low = before if math.isnan(own.before_low) else own.before_low
             # a zero that lies below the limit of detection bounds nothing
-            least = 100 * (1 - lod / before) if after > -lod else math.nan
+            least = 100 * (1 - own.detection[1] / low) if after > -own.detection[1] and low > 0 else math.nan
         else:
             status.append("measured")
         bound.append(least)
@@ -236,17 +265,17 @@ def _statuses(
 
 
 def _withhold(values: dict[str, Any], hide: list[bool]) -> None:
-    """No reduction where there was nothing to reduce."""
-    for name in [n for n in values if n.endswith("_reduction_pct")]:
+    """No reduction, and no interval of one, where there was nothing to reduce."""
+    for name in [n for n in values if "_reduction_" in n]:
         values[name] = [_nothing(value) if hidden else value for value, hidden in zip(values[name], hide, strict=False)]
 
 
-def _reducible(program: Program, board_type: BoardType, values: Mapping[str, Any], index: int) -> bool:
+def _reducible(program: Program, values: Mapping[str, Any], limits: _Limits, index: int) -> bool:
     """Whether there was enough before cleaning to speak of a reduction."""
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES or len(values[primary.key][0]) <= index:
         return True
-    return bool(values[primary.key][0][index] >= detection_of(board_type)[0])
+    return bool(values[primary.key][0][index] >= limits.detection[0])
 
 
 def _nothing(value: Any) -> Any:
@@ -254,28 +283,28 @@ def _nothing(value: Any) -> Any:
 
 
 def _flags(
-    board: Any, scene: Any, values: Mapping[str, Any], program: Program, observable_px: int, index: int
+    board: Any, scene: Any, values: Mapping[str, Any], limits: _Limits, observable_px: int, index: int
 ) -> list[str]:
-    light = [board.matches[p].light for p in PHASES]
+    light, program = [board.matches[p].light for p in PHASES], board.setting.program
     found = {
         "indicative": program.reference == "pair",
         "white_assumed": scene.white_assumed,
         "film_confounded": any(one.film_confounded for one in light),
         "few_blocks": observable_px < FEW_BLOCKS * BLOCK**2,
-        "below_zero": _below_zero(program, values, board.setting.board_type, index),
+        "below_zero": _below_zero(program, values, limits, index),
         "tau_below_noise": _tau_below_noise(program, values, index),
-        "not_estimated": True,
+        "not_estimated": limits.change is None,
     }
     return [name for name in FLAGS if found[name]]
 
 
-def _below_zero(program: Program, values: Mapping[str, Any], board_type: BoardType, index: int) -> bool:
-    """Whether a load lies below minus the limit of detection: then the zero of the scale is off."""
+def _below_zero(program: Program, values: Mapping[str, Any], limits: _Limits, index: int) -> bool:
+    """Whether a load lies below minus its limit of detection: then the zero of the scale is off."""
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES:
         return False
-    lod, _ = detection_of(board_type)
-    return any(phase[index] < -lod for phase in values[primary.key] if len(phase) > index)
+    loads = zip(values[primary.key], limits.detection, strict=True)
+    return any(phase[index] < -lod for phase, lod in loads if len(phase) > index)
 
 
 def _tau_below_noise(program: Program, values: Mapping[str, Any], index: int) -> bool:

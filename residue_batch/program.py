@@ -28,8 +28,9 @@ RESERVED = frozenset(
     {
         *("board", "phase", "region", "channel", "lot", "board_type"),
         *("outcome", "reason", "message", "remedy", "status", "flags", "shot_sha256"),
-        *("observable_pct", "observable_px", "load_reduction_at_least_pct"),
-        *(f"light_{name}" for name in ("film", "gain", "residual", "share")),
+        *("observable_pct", "observable_px", "unseen_pct", "load_reduction_at_least_pct", "load_lod"),
+        *("source", "component"),
+        *(f"light_{name}" for name in ("error", "film", "gain", "residual", "share")),
         *(f"registration_{name}" for name in ("correlation", "displacement_px", "inliers", "matches", "perspective")),
         *(f"registration_{name}" for name in ("residual_px", "rotation_deg", "scale", "windows")),
     }
@@ -161,6 +162,11 @@ class Program:
         return max(p.halo for p in self.passes)
 
     @property
+    def excluded(self) -> tuple[Key, ...]:
+        """The planes of ``exclude``, by phase."""
+        return self.nodes[Key("observable")].inputs[len(BUILTINS["observable"].reads) :]
+
+    @property
     def canonical(self) -> dict[str, Any]:
         """What decides the numbers, in canonical form."""
         return {
@@ -200,6 +206,13 @@ class Program:
 def _canonical_node(node: Node) -> dict[str, Any]:
     bound = [node.step.name, node.step.version, node.step.parameters] if node.step else None
     return {"key": node.key, "step": bound, "inputs": node.inputs, "where": node.where}
+
+
+def load_measure(program: Program) -> Measured | None:
+    """The first load of a program over observable pixels: the primary measure, which decides statuses."""
+    return next(
+        (m for m in program.measures if m.measure.name == "load" and m.inputs[0][2].plane == "observable"), None
+    )
 
 
 def variables_of(measures: Iterable[Measured]) -> dict[str, tuple[Measured, Output, bool]]:

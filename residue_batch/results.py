@@ -17,7 +17,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from residue_batch.budget import SOURCES
 from residue_batch.canonical import canonical
+from residue_batch.intervals import COMPONENTS, INTERVALS, described, interval_name
 from residue_batch.measure import Output
 from residue_batch.outcome import FLAGS, MEASURED, REFUSED, STATUSES, load_measure
 from residue_batch.program import PHASES, RESERVED, Measured, Program, variables_of
@@ -31,8 +33,6 @@ OUTCOMES = (MEASURED, REFUSED)
 REGION_STATUSES = (*STATUSES, NO_REGION)
 CHANNELS = ("red", "green", "blue")
 WHOLE = "whole"
-INTERVALS = ("low", "high", "sampling_low", "sampling_high")
-AT_LEAST = "load_reduction_at_least_pct"
 
 TEXTS = {
     "reason": "why the board has no number",
@@ -53,9 +53,15 @@ QUALITY = {
     "shot_saturated_pct": ("saturated_pct", "%", "share of the board that is burnt out in the shot"),
     "light_film": ("film", "1", "opacity of an even film, as the light match sees it"),
     "light_residual": ("light_residual", "1", "residual of the light match, in opacity"),
+    "light_error": ("light_error", "1", "standard deviation of the load by the light match, in opacity"),
     "light_share": ("light_share", "1", "share of the sampled pixels that the light match rests on"),
 }
 _BOARD, _SHOT, _REGION = ("board",), ("board", "phase"), ("board", "region")
+NOT_ESTIMATED = "not estimated"
+_COMMENTS = (
+    "what is not known of this number: light, registration and noise, white, hidden area, film in both shots",
+    "how much another board of the same process could differ: paired bootstrap over blocks of 256 px",
+)
 # crc32c because a flipped bit inside a zstd frame reads as a plausible number
 _COMPRESSORS = [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}, {"name": "crc32c"}]
 # a text cell that begins with one of these is a formula to a spreadsheet
@@ -94,7 +100,7 @@ def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any
     table = _Rows(rows, {name: index for index, name in enumerate(regions)}, regions_of)
     dims = _extra_dims(program.measures)
     numbers = _numbers(table, program, dims)
-    data = {**_outcomes(table), **numbers, **_qualities(table)}
+    data = {**_outcomes(table), **numbers, **_uncertainties(table, program), **_qualities(table)}
     coords: dict[str, Any] = {
         "board": (_BOARD, _text(r["board"] for r in rows), {"long_name": "serial number"}),
         "phase": (("phase",), _text(PHASES), {"long_name": "before or after cleaning"}),
@@ -106,6 +112,8 @@ def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any
             dim: ((dim,), _text(values) if isinstance(values[0], str) else np.array(values), _about(dim, "1"))
             for dim, values in dims.values()
         },
+        "source": (("source",), _text(SOURCES), {"long_name": "what makes a number uncertain"}),
+        "component": (("component",), _text(COMPONENTS), {"long_name": "variances and derivatives of a pair of loads"}),
     }
     ds = xr.Dataset(data, coords)
     # a store forgets the order of its variables; tables need it
@@ -125,6 +133,10 @@ class _Rows(NamedTuple):
 
     def measured(self) -> Iterator[tuple[int, Record]]:
         return ((i, r) for i, r in enumerate(self.records) if r["outcome"] == MEASURED)
+
+    def has(self, variable: str) -> bool:
+        """Whether any board has this variable."""
+        return any(variable in record.get("values", ()) for record in self.records)
 
     def places(self, names: Sequence[str]) -> list[int]:
         return [self.at[name] for name in names]
@@ -203,12 +215,33 @@ def _numbers(table: _Rows, program: Program, dims: Mapping[tuple[str, str], tupl
         base = {"reduction_of": measured.variable(output), "ancillary_variables": " ".join(ancillary)}
         found[name] = (dimensions, values, {**_about(text, "%"), **base, **regions})
         for kind in INTERVALS:
-            about = {**_about(f"{text}, {_interval(kind)}", "%"), "comment": "not estimated", **regions}
-            found[f"{name}_{kind}"] = (dimensions, np.full_like(values, math.nan), about)
-    if any(AT_LEAST in record.get("values", ()) for record in table.records):
-        bound = _filled(table, AT_LEAST, (len(table.at),), phased=False)
-        found[AT_LEAST] = (_REGION, bound, _about("smallest reduction, where less is left than can be detected", "%"))
+            own = f"{name}_{kind}"
+            about = {**_about(f"{text}, {interval_name(kind)}", "%"), "comment": _COMMENTS[kind.startswith("sampling")]}
+            if not table.has(own):
+                about["comment"] = NOT_ESTIMATED
+            found[own] = (dimensions, _filled(table, own, shape, phased), {**about, **regions})
+    primary = load_measure(program)
+    for name, phased, text, units in described(primary.key) if primary else ():
+        if table.has(name):
+            shape = (len(PHASES), len(table.at)) if phased else (len(table.at),)
+            values = _filled(table, name, shape, phased)
+            found[name] = ((*(_SHOT if phased else _BOARD), "region"), values, _about(text, units))
     return found
+
+
+def _uncertainties(table: _Rows, program: Program) -> dict[str, Any]:
+    """What stands behind the measurement interval of the primary load: by source, and for lots."""
+    primary = load_measure(program)
+    key = primary.key if primary else "load"
+    texts = {
+        f"{key}_reduction_pct_share": ("source", SOURCES, "share of the variance of the reduction", "%"),
+        f"{key}_uncertainty": ("component", COMPONENTS, f"errors of {key}, for the statistics of lots", "1"),
+    }
+    return {
+        name: ((*_REGION, dim), _filled(table, name, (len(table.at), len(members)), phased=False), _about(text, units))
+        for name, (dim, members, text, units) in texts.items()
+        if table.has(name)
+    }
 
 
 def _filled(table: _Rows, name: str, shape: tuple[int, ...], phased: bool) -> Floats:
@@ -273,11 +306,6 @@ def _about(long_name: str, units: str = "") -> dict[str, Any]:
 def _coded(long_name: str, meanings: Sequence[str]) -> dict[str, Any]:
     values = np.arange(len(meanings), dtype=np.int8)
     return {**_about(long_name), "flag_values": values, "flag_meanings": " ".join(meanings)}
-
-
-def _interval(kind: str) -> str:
-    end = "lower" if kind.endswith("low") else "upper"
-    return f"{end} end of the 95 % {'sampling' if kind.startswith('sampling') else 'measurement'} interval"
 
 
 def _text(values: Iterable[str]) -> NDArray[Any]:

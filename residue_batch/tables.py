@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from residue_batch.program import PHASES
-from residue_batch.results import QUALITY, TEXTS, WHOLE, flag_names, plain, slices, words
+from residue_batch.results import NOT_ESTIMATED, QUALITY, TEXTS, WHOLE, flag_names, plain, slices, words
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _TABLED = {"board", "phase", "region"}
@@ -48,7 +48,7 @@ def _region_columns(ds: xr.Dataset, region: str, prefix: str) -> Iterator[tuple[
     yield f"{prefix}status", words(here["status"])
     yield f"{prefix}flags", flag_names(here["flags"])
     for name in ("observable_pct", "observable_px", *ds.attrs["variables"].split()):
-        if "_sampling_" in name and ds[name].attrs.get("comment") == "not estimated":
+        if "_sampling_" in name and ds[name].attrs.get("comment") == NOT_ESTIMATED:
             continue
         if prefix and (ds[name].attrs.get("regions") == WHOLE or not set(ds[name].dims) <= _TABLED):
             continue

@@ -65,7 +65,9 @@ def test_the_same_pixels_have_a_reduction_of_nothing(
     before, after = values["load"]
     if reference == "golden":
         # each shot is matched by itself, so the same pixels have the same numbers
-        assert all(b == a for b, a in (v for v in values.values() if isinstance(v[0], list) and len(v) == 2))
+        of_errors = ("_low", "_high", "_share", "_uncertainty")
+        numbers = {name: v for name, v in values.items() if not name.endswith(of_errors)}
+        assert all(b == a for b, a in (v for v in numbers.values() if isinstance(v[0], list) and len(v) == 2))
         assert values["load_reduction_pct"] == [0.0, 0.0]
         assert record["status"] == ["measured", "measured"]
     else:
@@ -81,7 +83,13 @@ def test_another_compression_of_the_same_pixels_changes_no_number(lot: SmallLot,
     assert packed.read_bytes() != after.read_bytes()
     one, other = measured(lot, before, after), measured(lot, before, packed)
     assert one["key"] != other["key"]
-    assert {**one, "key": "", "shots": ""} == {**other, "key": "", "shots": ""}
+    first, again = (r["values"] for r in (one, other))
+    # intervals are drawn by the key of the board, which holds the hashes of its files
+    drawn = {n for n in first if n.endswith(("_low", "_high")) or n == "load_uncertainty" or "at_least" in n}
+    assert {n: v for n, v in first.items() if n not in drawn} == {n: v for n, v in again.items() if n not in drawn}
+    for name in drawn:
+        assert np.array(first[name], float) == pytest.approx(np.array(again[name], float), rel=0.2, nan_ok=True), name
+    assert {**one, "key": "", "shots": "", "values": ""} == {**other, "key": "", "shots": "", "values": ""}
 
 
 def test_a_golden_shot_reads_as_clean(lot: SmallLot, tmp_path: Path) -> None:

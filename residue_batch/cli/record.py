@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from residue_batch.cli.show import DASH, load, number, out, table
+from residue_batch.budget import SOURCES
+from residue_batch.cli.show import DASH, load, number, out, ranged, table
 
 QUALITY = (
     ("correlation", "correlation", 3),
@@ -25,6 +26,7 @@ def show_record(record: dict[str, Any]) -> None:
 
     out(f"{record['board']} ({record['board_type']})", "bold")
     _numbers(record)
+    _sources(record)
     out()
     _shots(record)
     words = [(w, STATUS[w]) for w in dict.fromkeys(record["status"]) if w != "measured"]
@@ -44,10 +46,11 @@ def _numbers(record: dict[str, Any]) -> None:
             base = name.removesuffix("_reduction_pct")
             if index >= len(values[name]):  # made for the whole board only
                 continue
-            reduction = number(values[name][index], 1, " %")
+            ends = [(values.get(f"{name}_{end}") or {index: None})[index] for end in ("low", "high")]
+            reduction = ranged(values[name][index], *ends)
             bound = (values.get(AT_LEAST) or [])[index : index + 1]
             if name == "load_reduction_pct" and bound and bound[0] is not None:
-                reduction += f" (at least {bound[0]:.1f} %)"
+                reduction = f"at least {bound[0]:.1f} % ({reduction})"
             rows.append(
                 [
                     region,
@@ -61,6 +64,21 @@ def _numbers(record: dict[str, Any]) -> None:
                 ]
             )
     table(["region", "of", ">before", ">after", ">reduction", ">observable", "status", "flags"], rows)
+
+
+def _sources(record: dict[str, Any]) -> None:
+    """What makes the reduction of the whole board uncertain, the largest first; and its absolute change."""
+    values = record["values"]
+    shares = next((v[0] for n, v in values.items() if n.endswith("_reduction_pct_share")), None)
+    if shares and all(share is not None for share in shares):
+        parts = sorted(zip(shares, SOURCES, strict=True), reverse=True)
+        told = ", ".join(f"{source} {share:.0f} %" for share, source in parts if share >= 0.5)
+        out(f"uncertain by: {told}")
+    for name in [n for n in values if n.endswith("_change")]:
+        low, high = (values[f"{name}_{end}"][0] for end in ("low", "high"))
+        if values[name][0] is not None:
+            base = name.removesuffix("_change")
+            out(f"{base} after - before: {load(values[name][0])} ({load(low)} to {load(high)})")
 
 
 def reductions(values: dict[str, Any]) -> list[str]:

@@ -123,6 +123,14 @@ def number(value: float | None, digits: int = 1, unit: str = "") -> str:
     return f"{value:.{digits}f}{unit}"
 
 
+def ranged(value: float | None, low: float | None, high: float | None) -> str:
+    """A percentage with its interval: ``93.1 % (91.0-94.8)``."""
+    if value is None or low is None or high is None or not math.isfinite(low + high):
+        return number(value, 1, " %")
+    dash = "-" if low >= 0 and high >= 0 else " to "
+    return f"{number(value, 1, ' %')} ({number(low)}{dash}{number(high)})"
+
+
 def load(value: float | None) -> str:
     """A load or area: a share, in per cent."""
     return number(None if value is None else 100 * value, 3, " %")

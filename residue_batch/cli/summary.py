@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from residue_batch.cli.show import complain, load, number, out, plural, say, table
+from residue_batch.cli.show import complain, load, number, out, plural, ranged, say, table
+from residue_batch.intervals import AT_LEAST
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,6 +60,8 @@ def _boards(dataset: xr.Dataset, primary: str, words: Any, flag_names: Any) -> l
         if primary:
             row[f"{base}_before"], row[f"{base}_after"] = (float(v) for v in whole[base].values[i])
             row[primary] = float(whole[primary].values[i])
+            for name in (f"{primary}_low", f"{primary}_high", AT_LEAST):
+                row[name] = float(whole[name].values[i]) if name in whole else math.nan
         rows.append(row)
     return rows
 
@@ -73,7 +76,8 @@ def show_summary(summary: dict[str, Any]) -> None:
         if row["region"] == "whole" and row["board_type"] != "(all)":
             pooled = row.get(f"{primary}_pooled", math.nan)
             median, low, high = (row[f"{primary}_{k}"] for k in ("median", "p05", "p95"))
-            out(f"{primary} of {row['board_type']}: pooled {number(pooled)}, median {number(median)} "
+            ends = (row.get(f"{primary}_pooled_{end}", math.nan) for end in ("low", "high"))
+            out(f"{primary} of {row['board_type']}: pooled {ranged(pooled, *ends)}, median {number(median)} "
                 f"(5 % of boards below {number(low)}, 5 % above {number(high)})")  # fmt: skip
     _table(summary["boards"], primary)
     _verdict(summary["verdicts"])
@@ -94,7 +98,7 @@ def _table(boards: list[dict[str, Any]], primary: str) -> None:
             row["board"],
             load(row.get(f"{base}_before")),
             load(row.get(f"{base}_after")),
-            number(row.get(primary), 1, " %"),
+            _reduction(row, primary),
             row["status"],
             ": ".join(filter(None, (row["reason"], row["message"]))),
         ]
@@ -107,6 +111,14 @@ def _table(boards: list[dict[str, Any]], primary: str) -> None:
         names = [row["board"] for row in boards if row["remedy"] == remedy]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         say(f"{', '.join(names[:5])}{more}: {remedy}")
+
+
+def _reduction(row: dict[str, Any], primary: str) -> str:
+    """The reduction of a board with its interval, or the least that it is."""
+    least = row.get(AT_LEAST, math.nan)
+    if math.isfinite(least):
+        return f"at least {number(least, 1, ' %')}"
+    return ranged(*(row.get(name, math.nan) for name in (primary, f"{primary}_low", f"{primary}_high")))
 
 
 def _verdict(verdicts: list[Any]) -> None:

@@ -68,6 +68,9 @@ class Light:
         An even film over the whole board cannot be told from exposure: grey shot, or no white patch.
     shape
         Of the frame.
+    covariance, belief
+        Of (log gain of each channel, field, half the extra blur): the covariance, row by row, and how far they
+        hang on what is believed clean (`light_error`); empty where nothing was fitted.
     """
 
     gain: tuple[float, ...]
@@ -80,6 +83,8 @@ class Light:
     share: float
     film_confounded: bool
     shape: tuple[int, int]
+    covariance: tuple[float, ...] = ()
+    belief: tuple[float, ...] = ()
 
     def sigma(self, base: float) -> float:
         """The blur (px) that makes the shot as sharp as the reference blurred by ``base`` px.

@@ -7,8 +7,10 @@ STATUS = {
     "refused": "There is no number for this board: a photograph or its match failed a gate of the board type.",
     "unseen": "None of this region can be seen in both photographs.",
     "before_below_lod": "Before cleaning there was less residue than can be detected, so there is nothing to reduce.",
-    "increase": "There is more residue after cleaning than before; the negative reduction is kept and counted.",
-    "after_below_lob": "After cleaning there is less than a clean board shows: the reduction is at least its bound.",
+    "increase": "There is more residue after cleaning than before, beyond the error of measurement; the negative "
+    "reduction is kept and counted.",
+    "after_below_lob": "After cleaning there is less than a clean board shows: the reduction is at least its bound. "
+    "Percentiles of the lot take it as that.",
     "no_region": "This board type does not have the region.",
 }
 
@@ -16,9 +18,10 @@ FLAGS = {
     "indicative": "The board's clean colour was guessed from its own two photographs: film that is in both cannot be "
     "seen, so read the reduction as an upper bound, good to 15 points at best.",
     "white_assumed": "No white patch is declared for the board type: loads have no fixed scale, reductions do.",
-    "film_confounded": "Nothing in the photograph tells an even film from a different exposure: a board-wide haze "
-    "may be missed.",
-    "few_blocks": "The area is small (fewer than 20 squares of 256 px): the number may depend on a few spots.",
+    "film_confounded": "The places of the board are too alike in brightness to tell an even film from a different "
+    "exposure: a board-wide haze may be missed.",
+    "few_blocks": "The area is small (fewer than 20 squares of 256 px): the number may depend on a few spots, and "
+    "the sampling interval is too narrow.",
     "below_zero": "A load came out clearly below nothing: the light of a shot or its glare was not matched well here, "
     "so trust the change, not the level.",
     "tau_below_noise": "The opacity that counts as covered is less than three times the noise: the area counts noise.",
@@ -33,6 +36,8 @@ TERMS = {
     "0 is nothing, below 0 is more than before.",
     "pooled": "The reduction of the lot as if it were one large board: what is left on all boards over what was on "
     "all of them. Heavily covered boards weigh more. This is the number of the lot.",
+    "interval": "How well this number was measured: of 100 such intervals 95 hold the true one. Light, registration "
+    "and noise, highlights on metal, the colour of residue and hidden area make it wide; a share is of its variance.",
     "median": "Half of the boards are better, half are worse.",
     "mean": "The plain average of the boards' reductions; lightly covered boards weigh as much as heavy ones.",
     "observable": "The share of the board that both photographs show without glare or white areas of the board itself.",

@@ -156,7 +156,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": _number, "short": _short, "file_name": lambda path: re.split(r"[/\\]", path)[-1]}
+    environment.filters |= {"number": _number, "ends": _ends, "short": _short}
+    environment.filters["file_name"] = lambda path: re.split(r"[/\\]", path)[-1]
     return environment
 
 
@@ -171,6 +172,14 @@ def _number(value: float, digits: int = 1) -> str:
     text = f"{value:.{digits}f}"
     # no "-0.0", and a true minus sign so that it cannot break from its number
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def _ends(low: float, high: float, digits: int = 1) -> str:
+    """An interval, as it stands behind its number; nothing where there is none."""
+    if not math.isfinite(low + high):
+        return ""
+    dash = "–" if low >= 0 and high >= 0 else " to "
+    return f"({_number(low, digits)}{dash}{_number(high, digits)})"
 
 
 def _short(value: float) -> str:

@@ -7,13 +7,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from residue_batch.results import AT_LEAST, WHOLE, flag_names, reductions, words
+from residue_batch.intervals import AT_LEAST
+from residue_batch.results import WHOLE, flag_names, reductions, words
 from residue_batch.statistics import Verdict, verdict_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _MORE_COLUMNS = 3
+_LABELS = ("mean", "median", "p05", "p25", "p75", "p95")
 _TROUBLE = ("refused", "unseen", "increase")
 
 
@@ -46,6 +48,9 @@ class Row:
     observable: float
     value: float
     at_least: float
+    low: float
+    high: float
+    shares: tuple[tuple[str, float], ...]
     numbers: tuple[float, ...]
     regions: tuple[tuple[str, str, float], ...]
 
@@ -108,6 +113,8 @@ def rows_of(
     nothing = [math.nan] * count
     value = here[primary].values.tolist() if primary else nothing
     at_least = here[AT_LEAST].values.tolist() if AT_LEAST in here else nothing
+    ends = [here[f"{primary}_{end}"].values.tolist() if primary else nothing for end in ("low", "high")]
+    shares = _shares(here, primary, count)
     numbers = [
         (here[c.name].sel(phase=c.phase) if c.phase else here[c.name]).values.tolist() for c in columns
     ]  # fmt: skip
@@ -133,6 +140,9 @@ def rows_of(
             observable=observable[i],
             value=value[i],
             at_least=at_least[i],
+            low=ends[0][i],
+            high=ends[1][i],
+            shares=shares[i],
             numbers=tuple(column[i] for column in numbers),
             regions=regions[i],
         )
@@ -143,6 +153,18 @@ def rows_of(
 def _badness(row: Row) -> tuple[Any, ...]:
     rank = 0 if row.verdict == "fail" else 1 if row.status in _TROUBLE else 2
     return rank, row.value if math.isfinite(row.value) else math.inf, row.board, row.index
+
+
+def _shares(here: xr.Dataset, primary: str, count: int) -> list[tuple[tuple[str, float], ...]]:
+    """Per board: (source, per cent of the variance), the largest first; nothing without an interval."""
+    name = f"{primary}_share"
+    if not primary or name not in here:
+        return [()] * count
+    sources = here["source"].values.tolist()
+    return [
+        tuple(sorted(((s, v) for s, v in zip(sources, row, strict=True) if v >= 0.5), key=lambda part: -part[1]))
+        for row in here[name].transpose("board", "source").values.tolist()
+    ]
 
 
 def _region_values(ds: xr.Dataset, primary: str) -> list[tuple[tuple[str, str, float], ...]]:
@@ -216,7 +238,7 @@ def lot_numbers(summary: xr.Dataset, primary: str, region: str, kind: str) -> di
     """The lot's numbers of one region and board type, over the first lot of the summary."""
     here = summary.isel(lot=0).sel(region=region, board_type=kind)
     found: dict[str, Any] = {str(n): int(here[n]) for n in here.data_vars if str(n).split("_")[0] == "n"}
-    for label in ("pooled", "mean", "median", "p05", "p25", "p75", "p95"):
+    for label in ("pooled", "pooled_low", "pooled_high", "pooled_sampling_low", "pooled_sampling_high", *_LABELS):
         name = f"{primary}_{label}"
         found[label] = float(here[name]) if name in here and not here[name].dims else math.nan
     base = f"{primary.removesuffix('_reduction_pct')}_pooled"

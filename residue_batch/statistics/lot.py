@@ -2,8 +2,9 @@
 
 A board that had too little residue before (`before_below_lod`) has no
 reduction: it is counted, never averaged. A board after which less is left than
-a blank shows (`after_below_lob`) counts with its computed reduction and is
-counted as censored. An increase stays negative: clipping it would flatter the
+a blank shows (`after_below_lob`) says "at least": percentiles take it as censored
+(`censored`), sums and the mean with its computed, signed number, which errs to
+either side. An increase stays negative: clipping it would flatter the
 lot. The number of a lot is the *pooled* reduction, the ratio of what all
 boards carried after and before; the plain mean of the boards' reductions
 stands beside it under the name mean.
@@ -20,7 +21,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from residue_batch.intervals import AT_LEAST
 from residue_batch.results import NO_REGION, REGION_STATUSES, WHOLE, flag_names, reductions, slices, words
+from residue_batch.statistics.censored import percentile
+from residue_batch.statistics.pooled import Boards, measurement, sampling
 
 ALL_TYPES = "(all)"
 PERCENTILES = {"p05": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95}
@@ -75,9 +79,7 @@ def lot_summary(ds: xr.Dataset) -> xr.Dataset:
 
         dims, counted = collect(variable, lambda v, m, _: float(np.isfinite(v[m]).sum()), pooled=False)
         data[f"{name}_n"] = (dims, counted.astype(np.int64), {"long_name": f"boards with a {about}", "units": "1"})
-        for label, percent in PERCENTILES.items():
-            dims, found = collect(variable, _percentile(percent), pooled=False)
-            data[f"{name}_{label}"] = (dims, found, attrs("median" if percent == 50 else f"{percent}th percentile"))
+        data |= _percentiles(ds, name, collect, attrs)
         dims, found = collect(variable, _mean, pooled=False)
         data[f"{name}_mean"] = (dims, found, attrs("plain mean"))
         data |= _pooled(ds, name, collect)
@@ -112,11 +114,32 @@ def _counts(ds: xr.Dataset, members: list[Bools], shape: tuple[int, ...]) -> dic
     }
 
 
-def _percentile(percent: int) -> Callable[[Floats, Bools, int], float]:
-    def number(values: Floats, members: Bools, _: int) -> float:
-        here = values[members]
-        here = here[np.isfinite(here)]
-        return float(np.percentile(here, percent)) if here.size else math.nan
+def _percentiles(ds: xr.Dataset, name: str, collect: Callable[..., Any], attrs: Callable[..., Any]) -> dict[str, Any]:
+    """Percentiles over boards; of the primary reduction some boards only say "at least"."""
+    variable, bound = ds[name], None
+    if AT_LEAST in ds and name == ds.attrs["primary_variable"]:
+        bound = np.asarray(ds[AT_LEAST].transpose("board", "region").values)
+        variable = variable.where(~np.isfinite(bound), bound)
+    data: dict[str, Any] = {}
+    for label, percent in PERCENTILES.items():
+        text = "median" if percent == 50 else f"{percent}th percentile"
+        dims, found = collect(variable, _percentile(percent, bound), pooled=False)
+        data[f"{name}_{label}"] = (dims, found, attrs(text))
+        if bound is not None:
+            dims, found = collect(variable, _percentile(percent, bound, said=True), pooled=False)
+            about = {"long_name": f"whether the {text} is a lower bound, for the boards that only say at least"}
+            data[f"{name}_{label}_at_least"] = (dims, (found == 1).astype(np.int8), about)
+    return data
+
+
+def _percentile(percent: int, bound: Floats | None = None, *, said: bool = False) -> Callable[..., float]:
+    """The percentile of the members with a number, or (``said``) whether it is a lower bound."""
+
+    def number(values: Floats, members: Bools, region: int) -> float:
+        here = members & np.isfinite(values)
+        censored = np.isfinite(bound[here, region]) if bound is not None else np.zeros(int(here.sum()), np.bool_)
+        found = percentile(values[here], censored, percent)
+        return float(found.at_least) if said else found.value
 
     return number
 
@@ -142,6 +165,7 @@ def _pooled(ds: xr.Dataset, name: str, collect: Callable[..., Any]) -> dict[str,
         total = math.fsum(weights[sound])
         return math.fsum(values[sound] * weights[sound]) / total if total else math.nan
 
+    data = _pooled_intervals(ds, name, used, area, collect) if f"{base.name}_uncertainty" in ds else {}
     dims, found = collect(used, mean, pooled=True)
     phase = dims.index("phase")
     before, after = found.take(0, phase), found.take(1, phase)
@@ -149,10 +173,38 @@ def _pooled(ds: xr.Dataset, name: str, collect: Callable[..., Any]) -> dict[str,
         reduction = np.where(before > 0, 100 * (1 - after / before), math.nan)
     text = base.attrs["long_name"]
     rest = tuple(d for d in dims if d != "phase")
-    return {
+    return data | {
         f"{base.name}_pooled": (dims, found, {"long_name": f"{text}, over the area of all boards", "units": "1"}),
         f"{name}_pooled": (rest, reduction, {"long_name": f"pooled reduction of {text}", "units": "%"}),
     }
+
+
+def _pooled_intervals(
+    ds: xr.Dataset, name: str, used: xr.DataArray, area: Floats, collect: Callable[..., Any]
+) -> dict[str, Any]:
+    """Both 95 % intervals of the pooled reduction."""
+    before, after = (np.asarray(used.sel(phase=p).transpose("board", "region").values) for p in ("before", "after"))
+    errors = np.asarray(ds[f"{used.name}_uncertainty"].transpose("board", "region", "component").values)
+    guessed = np.vectorize(lambda names: "indicative" in names.split(), otypes=[bool])(flag_names(ds["flags"]))
+    reach = [
+        np.where(guessed, np.abs(ds[f"{name}_{end}"].values - ds[name].values), 0.0) for end in ("low", "high")
+    ]  # fmt: skip
+    names = np.array(ds["board"].values.tolist(), object)
+    data = {}
+    for kind, words_ in (("", "measurement"), ("sampling_", "sampling")):
+        for side, end in enumerate(("low", "high")):
+
+            def number(values: Floats, members: Bools, region: int, kind: str = kind, side: int = side) -> float:
+                sound = np.flatnonzero(members & np.isfinite(values) & np.isfinite(area[:, region]))
+                sound = sound[np.argsort(names[sound], kind="stable")]  # the order of the boards does not matter
+                columns = (area, before, after, errors, *reach)
+                boards = Boards(*(column[sound, region] for column in columns))
+                return (sampling(boards, name) if kind else measurement(boards))[side]
+
+            dims, found = collect(ds[name], number, pooled=True)
+            about = f"{'lower' if end == 'low' else 'upper'} end of the 95 % {words_} interval of the pooled reduction"
+            data[f"{name}_pooled_{kind}{end}"] = (dims, found, {"long_name": about, "units": "%"})
+    return data
 
 
 # limits -------------------------------------------------------------------------

@@ -1,0 +1,161 @@
+"""What the intervals of a board rest on: sums over a sparse grid of its frame, tile by tile.
+
+Every eighth pixel in both directions, at absolute positions, so that tiles do not matter; all sums
+are integers, so that their order does not matter. Names are ``evidence/...``:
+
+``blocks/<region>``
+    (3 + 2 t, blocks) int64: per block of 256 px of the frame, the observable samples, the sums of opacity
+    before and after, and for every level t of every ``area`` the samples above it, before and after.
+``near/<region>``
+    (2 t,): samples whose opacity lies within `WITHIN` of each level.
+``metal/<region>``
+    (3,): samples where every channel of the clean board is above `METAL`, and the sums of their opacities.
+``leverage/<phase>/<region>``
+    (2 C + 5,): sums of what moves the load with gain, field and white; see `leverage_of`.
+``hidden/<region>``
+    (2,): samples that an exclusion hides after cleaning only, and the sum of their opacities before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from residue_batch.geometry import Array, Box
+from residue_batch.matching.samples import units_of
+from residue_batch.program import AFTER, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
+from residue_batch.scene import IGNORED
+from residue_batch.tally import ONE, Tally, fixed
+from residue_batch.tile import Planes, Sources
+
+STEP = 8
+"""px between samples; divides BLOCK."""
+BLOCK = 256
+WITHIN = 0.1
+"""Half width of the neighbourhood of a level, as a share of the level (at least 0.002, at most 0.02)."""
+FINE = 1 << 20
+"""Fixed-point steps of leverages."""
+METAL = 0.15
+"""Linear light of every channel above which a clean surface may mirror a lamp."""
+_CONTRAST = 0.3
+
+F64 = NDArray[np.float64]
+
+
+def blocks_of(shape: tuple[int, int]) -> tuple[int, int]:
+    """How many blocks a frame has, (down, across)."""
+    return -(-shape[0] // BLOCK), -(-shape[1] // BLOCK)
+
+
+def levels_of(program: Program) -> Iterator[tuple[Measured, float]]:
+    """Every level of every area that both phases have over observable pixels, in the order of the tally."""
+    for measured in program.measures:
+        if measured.measure.name == "area" and _paired(measured):
+            for tau in dict(measured.measure.parameters)["tau"]:
+                yield measured, float(tau)
+
+
+def _paired(measured: Measured) -> bool:
+    return measured.phases == PHASES and measured.inputs[0][2].plane == "observable" and measured.by_region
+
+
+def width_of(tau: float) -> float:
+    """Half width of the neighbourhood of a level."""
+    return min(max(WITHIN * abs(tau), 0.002), 0.02)
+
+
+def evidence_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
+    """What this tile adds to the evidence; nothing for a program without a paired load over observable pixels."""
+    primary = load_measure(sources.program)
+    if primary is None or not _paired(primary):
+        return {}
+    grid = (slice(-tile.top % STEP, None, STEP), slice(-tile.left % STEP, None, STEP))
+    bits, seen = sources.scene.bits(tile)[grid], planes[Key("observable")][grid]
+    at = np.flatnonzero(seen)
+    found = _hidden(sources, tile, planes, primary, grid)
+    if not at.size:
+        return found
+    rows, columns = np.divmod(at, bits.shape[1])
+    rows, columns = rows * STEP + tile.top + grid[0].start, columns * STEP + tile.left + grid[1].start
+    down, across = blocks_of(sources.scene.shape)
+    block = (rows // BLOCK) * across + columns // BLOCK
+    x, y = units_of(columns, rows, sources.scene.shape)
+    place = np.stack([x, y, x * x, x * y, y * y])
+    board, white = _reference(sources, tile, planes, grid, at), sources.scene.white.astype(np.float64)[:, None]
+
+    def sparse(measured: Measured, phase: str) -> Array:
+        return planes[_plane(measured, phase)][grid].ravel()[at]
+
+    loads = [fixed(sparse(primary, phase)) for phase in PHASES]
+    metal = board.min(axis=0) > METAL
+    leverage = [np.rint(leverage_of(v / ONE, board, white, place) * FINE).astype(np.int64) for v in loads]
+    levels = [(sparse(m, phase), np.float32(tau)) for m, tau in levels_of(sources.program) for phase in PHASES]
+    counted = [np.ones(at.size), *loads, *(values > tau for values, tau in levels)]
+    near = [np.abs(values - tau) < np.float32(width_of(float(tau))) for values, tau in levels]
+    inside, union = bits.ravel()[at], int(np.bitwise_or.reduce(bits.ravel()[at]))
+    for index in range(len(sources.scene.regions)):
+        if not union >> index & 1:
+            continue
+        here = np.flatnonzero(inside >> index & 1)
+        # float64 sums of integers below 2^53 are exact
+        sums = [np.bincount(block[here], values[here], minlength=down * across) for values in counted]
+        found[f"evidence/blocks/{index}"] = np.array(sums).astype(np.int64)
+        found[f"evidence/near/{index}"] = np.array([np.count_nonzero(values[here]) for values in near], np.int64)
+        shiny = [np.count_nonzero(metal[here]), *(int(v[here][metal[here]].sum(dtype=np.int64)) for v in loads)]
+        found[f"evidence/metal/{index}"] = np.array(shiny, np.int64)
+        for phase, derivatives in zip(PHASES, leverage, strict=True):
+            found[f"evidence/leverage/{phase}/{index}"] = derivatives[:, here].sum(axis=1)
+    return found
+
+
+def leverage_of(opacity: F64, board: F64, white: F64, place: F64) -> F64:
+    """(2 C + 5, n): what a relative error of gain, field and white is worth in opacity, up to its sign.
+
+    With ``I = B + a (W - B)``: ``da / dlog(gain_c) = -I_c (W - B)_c / |W - B|^2``, times x, y, x^2, xy, y^2 and
+    summed over the channels for the field, and ``da / dlog(W_c) = -a W_c (W - B)_c / |W - B|^2``.
+    """
+    span = white - board
+    unit = span / np.maximum((span * span).sum(axis=0), 1e-6)
+    gain = (board + opacity * span) * unit
+    return np.concatenate([gain, gain.sum(axis=0) * place, opacity * white * unit])
+
+
+def _plane(measured: Measured, phase: str) -> Key:
+    return next(keys[0] for at, keys, _ in measured.inputs if at == phase)
+
+
+def _reference(sources: Sources, tile: Box, planes: Planes, grid: tuple[slice, slice], at: Array) -> F64:
+    """(C, n) clean colour of the samples."""
+    known = planes.get(Key("reference"))
+    full = sources.scene.reference(tile) if known is None else known
+    return np.asarray(full[:, grid[0], grid[1]].reshape(len(full), -1)[:, at], np.float64)
+
+
+def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid: tuple[slice, slice]) -> Tally:
+    """Samples that only the after-shot hides: what lay there before is known, what is left is not."""
+    excluded = {phase: [k for k in sources.program.excluded if k.phase in (phase, NO_PHASE)] for phase in PHASES}
+    cover = {p: np.logical_or.reduce([planes[k][grid] for k in keys]) for p, keys in excluded.items() if keys}
+    if len(cover) < len(PHASES):
+        return {}
+    bits = sources.scene.bits(tile)[grid]
+    only = cover[AFTER] & ~cover[BEFORE] & (bits & 1 != 0) & (bits & IGNORED == 0)
+    at = np.flatnonzero(only)
+    if not at.size:
+        return {}
+    rows, columns = np.divmod(at, bits.shape[1])
+    points = np.stack([columns * STEP + tile.left + grid[1].start, rows * STEP + tile.top + grid[0].start], 1)
+    board, white = _reference(sources, tile, planes, grid, at), sources.scene.white.astype(np.float64)[:, None]
+    sound = np.square(white - board).sum(0) >= _CONTRAST**2 * np.square(white).sum()
+    for view in sources.views.values():
+        seen, (height, width) = view.transform.apply(points.astype(np.float64)), view.pixels.shape[:2]
+        sound &= (seen.min(1) >= 0) & (seen[:, 0] <= width - 1) & (seen[:, 1] <= height - 1)
+    at = at[sound]
+    before = fixed(planes[_plane(primary, BEFORE)][grid].ravel()[at]).astype(np.int64)
+    inside = bits.ravel()[at]
+    return {
+        f"evidence/hidden/{index}": np.array([here.size, int(before[here].sum())], np.int64)
+        for index in range(len(sources.scene.regions))
+        if (here := np.flatnonzero(inside >> index & 1)).size
+    }
