@@ -20,6 +20,7 @@ from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
+from residue_batch.matching.common import fit_pair
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
@@ -177,12 +178,13 @@ def match_shot(board: Board, phase: str) -> dict[str, Match]:
     shot = _shot(board, phase)
     if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
-    if phase == BEFORE and board.setting.board_type.reference == "pair":
+    pair = board.setting.board_type.reference == "pair"
+    if phase == BEFORE and pair:
         return {phase: Match(scene.registration, same_light(scene.shape, scene.channels))}
     found = register(shot.pixels, scene.target)
     table = linear_table(shot.pixels.dtype, shot.tone)
-    samples = sample_light(shot.pixels, table, found.transform, scene.anchors, scene.shape)
-    light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
+    samples = sample_light(shot.pixels, table, found.transform, scene.anchors, scene.shape, scene.patch)
+    light = (fit_pair if pair else fit_light)(samples, scene.white, white_assumed=scene.white_assumed)
     return {phase: Match(found, light)}
 
 
