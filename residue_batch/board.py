@@ -25,6 +25,7 @@ from residue_batch.evidence import evidence_tile
 from residue_batch.gates import clock_reversed, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
+from residue_batch.matching.common import fit_pair
 from residue_batch.matching.forensics import diagnose
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.light_error import with_error
@@ -206,7 +207,8 @@ def _matched(board: Board, phase: str) -> Match:
     scene, shot, gates = _scene(board), _shot(board, phase), board.setting.board_type.gates
     if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
-    own = phase == BEFORE and board.setting.board_type.reference == "pair"
+    pair = board.setting.board_type.reference == "pair"
+    own = phase == BEFORE and pair
     found = scene.registration if own else register(shot.pixels, scene.target)
     transform = found.transform if found else Transform()
     points = board_points(scene.mask, IGNORED, scene.clean)
@@ -218,8 +220,8 @@ def _matched(board: Board, phase: str) -> Match:
         light = same_light(scene.shape, scene.channels)
     else:
         table = linear_table(shot.pixels.dtype, shot.tone)
-        samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape)
-        light = fit_light(samples, scene.white, white_assumed=scene.white_assumed)
+        samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape, scene.patch)
+        light = (fit_pair if pair else fit_light)(samples, scene.white, white_assumed=scene.white_assumed)
         light = with_error(samples, scene.white, light)
     gate_light(gates, phase, light)
     return Match(found, light, quality)

@@ -275,7 +275,11 @@ def _reducible(program: Program, values: Mapping[str, Any], limits: _Limits, ind
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES or len(values[primary.key][0]) <= index:
         return True
-    return bool(values[primary.key][0][index] >= limits.detection[0])
+    before, after = (phase[index] for phase in values[primary.key])
+    lod = limits.detection[0]
+    # without a clean reference an increase is known only as a difference: what was there before is not
+    unknown = program.reference == "pair" and after - before > lod
+    return bool(before >= lod) and not unknown
 
 
 def _nothing(value: Any) -> Any:

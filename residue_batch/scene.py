@@ -20,7 +20,7 @@ from residue_batch.geometry import Array, Box, Transform
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import FULL_SCALE, Tone, blur, code_table, inside, linear_table, resample
-from residue_batch.matching.samples import Anchor, anchors_of
+from residue_batch.matching.samples import Anchor, Patch, anchors_of, patch_of
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
@@ -41,6 +41,8 @@ class Scene:
     anchors
         The photograph that sets the light, ready for light matching: the clean
         reference, or the board's own before-shot.
+    patch
+        The declared white patch in that photograph; None without one.
     clean
         (c, h, w) uint16 linear light of the clean reference, blurred as shots
         are; None without one.
@@ -58,6 +60,7 @@ class Scene:
     channels: int
     target: Target
     anchors: tuple[Anchor, ...]
+    patch: Patch | None
     clean: Array | None
     mask: Array
     regions: tuple[str, ...]
@@ -168,6 +171,7 @@ def _scene(
         channels=code.shape[2],
         target=target_of(frame.pixels, where),
         anchors=anchors_of(code, table, where),
+        patch=patch_of(code, table, patch),
         clean=light if clean else None,
         mask=mask,
         regions=tuple(regions),

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from residue_batch.geometry import Array, Box, Transform
+from residue_batch.matching.common import cleaner
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
-from residue_batch.program import BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
+from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
 from residue_batch.scene import IGNORED, Scene
 from residue_batch.step import full_scale
 from residue_batch.steps.unmix import contrast
@@ -85,9 +86,7 @@ def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 def _reference(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     if node.inputs:
         before, after = (read(key) for key in node.inputs)
-        # the less white of the two, by luminance: the colour of one pixel, never a mixture
-        darker = after.sum(axis=0) < before.sum(axis=0)
-        return np.where(darker, after, before)
+        return cleaner(before, after, sources.scene.white, sources.views[AFTER].light.common)
     return sources.scene.reference(box)
 
 

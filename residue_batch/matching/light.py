@@ -11,7 +11,9 @@ pixels alike, residue brightens the dark ones most. That contrast is there in ev
 board. So the opacity is fitted *per window* of 64 px, together with gain, field and blur; what
 differs inside a window loses its weight (Tukey). A window is clean or filmed by a two-part prior
 (``_clean``), which puts the zero at the lower edge of the windows' opacities, where clean ones
-pile up. Only gain, field and blur are taken out of the image; film stays in it.
+pile up. The declared white patch has a known colour: where neither photograph clips it, its ratio
+starts the fit and holds gain and field there, so that an even film over the whole board is film
+and not exposure. Only gain, field and blur are taken out of the image; film stays in it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box
 from residue_batch.matching.resample import FULL_SCALE, blur_weights
-from residue_batch.matching.samples import REMEDY, Samples, units_of
+from residue_batch.matching.samples import REMEDY, Fixed, Samples, units_of
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -40,6 +42,7 @@ _NOISE = 0.015  # scale of the misfit, in log light ...
 _SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
 _UNEVEN = 0.2  # ... plus this share of the window's film
 _LATE = 6  # steps whose mean is the solution
+_HELD = 0.02  # weight of the white patch, as a share of all pixels together
 _FILM = 0.05  # mean opacity of a filmed window, a priori
 
 
@@ -71,6 +74,9 @@ class Light:
     covariance, belief
         Of (log gain of each channel, field, half the extra blur): the covariance, row by row, and how far they
         hang on what is believed clean (`light_error`); empty where nothing was fitted.
+    common
+        Residue that both shots of a pair show, per opacity by which they differ; negative where
+        the after-shot has more. 0 against a clean reference.
     """
 
     gain: tuple[float, ...]
@@ -85,6 +91,7 @@ class Light:
     shape: tuple[int, int]
     covariance: tuple[float, ...] = ()
     belief: tuple[float, ...] = ()
+    common: float = 0.0
 
     def sigma(self, base: float) -> float:
         """The blur (px) that makes the shot as sharp as the reference blurred by ``base`` px.
@@ -117,13 +124,18 @@ class Light:
         rows = np.arange(box.top // LATTICE, -(-box.bottom // LATTICE) + 1, dtype=np.float64)
         columns = np.arange(box.left // LATTICE, -(-box.right // LATTICE) + 1, dtype=np.float64)
         x, y = units_of(columns[None, :] * LATTICE, rows[:, None] * LATTICE, self.shape)
-        a, b, c, d, e = self.field
-        nodes = np.exp(-(a * x + b * y + c * x * x + d * x * y + e * y * y)).astype(np.float32)
+        nodes = (1.0 / field_at(self.field, x, y)).astype(np.float32)
         pixels = np.arange(box.left, box.right)
         number = pixels // LATTICE - box.left // LATTICE
         share = (pixels % LATTICE / LATTICE).astype(np.float32)
         left, right = nodes.take(number, axis=1), nodes.take(number + 1, axis=1)  # not fancy: rows stay contiguous
         return np.asarray(left + (right - left) * share, np.float32)
+
+
+def field_at(field: tuple[float, ...], x: F64, y: F64) -> F64:
+    """A light field at places in units of `Samples.place`."""
+    a, b, c, d, e = field
+    return np.asarray(np.exp(a * x + b * y + c * x * x + d * x * y + e * y * y))
 
 
 def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
@@ -162,6 +174,11 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     solved = np.zeros(channels + 6)
     depth = np.minimum(contrast, 40.0).mean(1)
     solved[:channels] = [_mode(v) for v in ratio[depth <= np.quantile(depth, 0.6)].T]
+    held = _held(samples.fixed, channels)
+    if samples.fixed is not None:
+        known = samples.fixed.known
+        offset = float((samples.fixed.ratio - solved[:channels])[known].mean())
+        solved[:channels] = np.where(known, samples.fixed.ratio, solved[:channels] + offset)
     film = _first_film(ratio - solved[:channels], contrast, window, count)
     clean, weight, rest = np.zeros(0), ratio, ratio
     late = []
@@ -174,7 +191,7 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
         spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
         weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
         pixels = (weight / np.square(spread), rest, slope, edge)
-        solved, film, clean = _step(solved, film, clean, centre, starts, pixels, widen)
+        solved, film, clean = _step(solved, film, clean, centre, starts, pixels, held, widen)
         late.append(solved)
     # where few windows are clean the last steps swing around the solution: their mean is taken
     solved = np.mean(late[-_LATE:], axis=0)
@@ -202,6 +219,7 @@ def _step(
     centre: F64,
     starts: NDArray[np.intp],
     pixels: tuple[F64, F64, F64, F64],
+    held: tuple[F64, F64],
     widen: float,
 ) -> tuple[F64, F64, F64]:
     """One Gauss-Newton step for (gain, field, blur), every window's film eliminated first (Schur complement).
@@ -224,6 +242,9 @@ def _step(
     normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", by_edge, design)
     normal[-1, -1] = total(edge, edge).sum() + 1e-3 * w.sum()  # without edges: no blur
     right[:-1], right[-1] = np.einsum("mc,mck->k", total(rest), design), total(edge, rest).sum()
+    rows, ratio = held
+    normal += w.sum() * np.einsum("ck,cl->kl", rows, rows)
+    right += w.sum() * np.einsum("ck,c->k", rows, ratio - np.einsum("ck,k->c", rows, solved))
     cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), total(edge, slope).sum(1)[:, None]], 1)
     power, pull, mass = total(slope, slope).sum(1) + 1e-9, total(slope, rest).sum(1), w.sum(1) + 1e-9
 
@@ -236,6 +257,16 @@ def _step(
     right -= np.einsum("mk,m->k", cross, pull * inverse)
     change = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(size), right)
     return solved + change, film + (pull - np.einsum("mk,k->m", cross, change)) * inverse, clean
+
+
+def _held(fixed: Fixed | None, channels: int) -> tuple[F64, F64]:
+    """(rows, right sides) of the equations that the white patch adds, weighted: as many as it has known channels."""
+    if fixed is None:
+        return np.zeros((0, channels + 6)), np.zeros(0)
+    x, y = fixed.place
+    rows = np.concatenate([np.eye(channels), np.tile([x, y, x * x, x * y, y * y, 0.0], (channels, 1))], 1)
+    root = math.sqrt(_HELD)
+    return root * rows[fixed.known], root * fixed.ratio[fixed.known]
 
 
 def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:

@@ -28,8 +28,25 @@ _WINDOW = 64  # px: residue is nearly even, or sparse, inside one
 _STEP = 4  # px between samples
 _AREA = 1_200_000  # px read for the samples
 _SATURATED = 0.94  # code value, of full scale
+_CLIPPED = 0.97  # code value of full scale above which the white patch may clip
+_UNCLIPPED = 0.8  # share of the patch that must not
+_PATCH = 512  # px, side of the middle of the patch that is read
+_RIM = 3  # px of the patch that registration may miss
+_MIN_PAPER = 300  # px
 _GRID = (slice(_STEP // 2, None, _STEP),) * 2
 _HALO = blur_radius(_BLUR) + _REACH
+
+
+class Fixed(NamedTuple):
+    """What the white patch says of the light.
+
+    ``place`` (2,) is its middle, as in `Samples`; ``ratio`` (C,) the median log of shot / reference
+    there; ``known`` (C,) bool the channels that neither photograph clips.
+    """
+
+    place: F64
+    ratio: F64
+    known: Mask
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,8 @@ class Samples:
 
     ``place`` (n, 2) float64 is [x, y] in units of half the longer side of the frame, from its
     centre; ``image`` and ``reference`` are (n, C) float32; ``bend`` (n, C) is the Laplacian of the
-    reference per px^2; ``starts`` (m,) is the first pixel of each window; ``shape`` is the frame's.
+    reference per px^2; ``starts`` (m,) is the first pixel of each window; ``shape`` is the frame's;
+    ``fixed`` is None without a white patch that can be read.
     """
 
     place: F64
@@ -47,6 +65,7 @@ class Samples:
     bend: F32
     starts: NDArray[np.intp]
     shape: tuple[int, int]
+    fixed: Fixed | None = None
 
 
 def units_of(x: Array, y: Array, shape: tuple[int, int]) -> tuple[F64, F64]:
@@ -67,6 +86,61 @@ class Anchor(NamedTuple):
     free: Mask
     base: F32
     bend: F32
+
+
+class Patch(NamedTuple):
+    """The white patch on the reference.
+
+    ``box`` is around its middle; ``paper`` (h, w) bool are its light pixels; ``base`` (C, h, w)
+    uint16 is linear light.
+    """
+
+    box: Box
+    paper: Mask
+    base: U16
+
+
+def patch_of(reference: Array, table: U16, patch: Mask | None) -> Patch | None:
+    """The white patch made ready for `sample_light`; None without one.
+
+    ``patch`` is (h, w) bool in the frame. Its rim and what is printed on it are left out.
+    """
+    if patch is None or not patch.any():
+        return None
+    rows, columns = np.flatnonzero(patch.any(1)), np.flatnonzero(patch.any(0))
+    whole = Box.whole(patch.shape)
+    middle = (int(rows[0] + rows[-1]) // 2, int(columns[0] + columns[-1]) // 2)
+    box = Box(*middle, middle[0] + 1, middle[1] + 1).grow(_PATCH // 2, whole)
+    box = box.intersect(Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1))
+    paper = cv2.erode(
+        patch[box.within(whole)].astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8), borderValue=0
+    ).astype(np.bool_)
+    base = resample(reference, Transform(), box, table)
+    if not paper.any():
+        return None
+    light = base.min(0)
+    paper &= light > 0.6 * float(np.percentile(light[paper], 60))
+    return Patch(box, paper, base) if paper.sum() >= _MIN_PAPER else None
+
+
+def _fixed(shot: Array, table: U16, transform: Transform, patch: Patch | None, shape: tuple[int, int]) -> Fixed | None:
+    if patch is None:
+        return None
+    chosen = patch.paper & inside(shot.shape, transform, patch.box)
+    if chosen.sum() < _MIN_PAPER:
+        return None
+    light, base = resample(shot, transform, patch.box, table)[:, chosen].T, patch.base[:, chosen].T
+    limit = int(table[int(_CLIPPED * (len(table) - 1))])
+    whole = (light > 0) & (base > 0) & (light < limit) & (base < limit)
+    # what is left of a patch that clips here and there is its darker part in one shot only
+    known = whole.mean(0) >= _UNCLIPPED
+    if not known.any():
+        return None
+    ratio = np.log(np.maximum(light, 1) / np.maximum(base, 1).astype(np.float64))
+    middle = [float(np.median(ratio[whole[:, c], c])) if known[c] else 0.0 for c in range(len(known))]
+    rows, columns = np.nonzero(chosen)
+    x, y = units_of(columns.mean() + patch.box.left, rows.mean() + patch.box.top, shape)
+    return Fixed(np.array([x, y], np.float64), np.array(middle), known)
 
 
 def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
@@ -97,7 +171,12 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
 
 
 def sample_light(
-    shot: Array, table: U16, transform: Transform, anchors: Sequence[Anchor], shape: tuple[int, int]
+    shot: Array,
+    table: U16,
+    transform: Transform,
+    anchors: Sequence[Anchor],
+    shape: tuple[int, int],
+    patch: Patch | None = None,
 ) -> Samples:
     """Pixels for the light fit: a shot read at full resolution where the reference has its anchors.
 
@@ -113,6 +192,8 @@ def sample_light(
         From `anchors_of`.
     shape
         Of the frame.
+    patch
+        From `patch_of`.
 
     A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
     """
@@ -133,7 +214,7 @@ def sample_light(
         raise Refusal("light", "no pixel of the board can be used for matching the light", REMEDY)
     place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
     starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
-    return Samples(place, image, base32, bends, starts, shape)
+    return Samples(place, image, base32, bends, starts, shape, _fixed(shot, table, transform, patch, shape))
 
 
 def _saturation(table: U16) -> int:
