@@ -89,7 +89,8 @@ planes:
   bare: {step: not, of: around}
   lit: {step: threshold, of: bright, level: 0.2}
   visible: {step: contrast}
-  either: {step: or, of: [thick, lit]}
+  foreign: {step: moved, above: 0.02, size: 1 px}
+  either: {step: or, of: [thick, lit, foreign]}
   seen: {step: and, of: [outline, visible]}
   chosen: {step: and, of: [either, bare, observable]}
 exclude: [glare]
