@@ -32,7 +32,7 @@ from benchmarks.naive import NAIVE, Grey, Naive
 from benchmarks.pairs import PRODUCT, Pair, UnusablePairsError, board_of, kind_of_board, lay_out, read_pairs
 from residue_batch import photo
 from residue_batch.api import run
-from residue_batch.errors import Refusal, ResidueError
+from residue_batch.errors import ConfigError, Refusal, ResidueError
 
 ALONE = tuple(name for name in PRODUCT if name != "lot")
 """What can be measured where there is no lot."""
@@ -90,8 +90,10 @@ def _measured(
             rest = (workflow, workers, on_progress)
             alone = [_measured([pair], estimator, folder / place, pair.id, *rest) for pair in pairs]
             return {board: row for part in alone for board, row in part.items()}
-        print(f"error: {estimator} of {', '.join(pair.id for pair in pairs)}: {error}", file=sys.stderr)
-        return {pair.id: {"status": FAILED + str(error).splitlines()[0]} for pair in pairs}
+        print(f"error: no number by '{estimator}' for {', '.join(pair.id for pair in pairs)}: {error}", file=sys.stderr)
+        # without file and line: those are of a folder that is gone
+        why = error.problems[0].message if isinstance(error, ConfigError) else str(error)
+        return {pair.id: {"status": FAILED + why.partition("\n")[0]} for pair in pairs}
     return {str(board): _product(measured.sel(board=board)) for board in measured["board"].values}
 
 

@@ -29,8 +29,11 @@ def leaderboard(rows: Sequence[Row], title: str = "") -> str:
     reduce = [row for row in rows if row["kind"] == "reduce"]
     for level in _levels(reduce):
         lines += [_summary(level, name, _chosen(reduce, level, name)) for name in present]
+    estimated = [name for name in present if _intervals(_of(rows, name))]
     lines += ["", "95 % intervals over all kinds: covered, mean width in points", ""]
-    lines += [f"  {name:18}{_covered(mine):>10}{_width(mine):>8}" for name in present if (mine := _of(rows, name))]
+    lines += [f"  {name:18}{_covered(_of(rows, name)):>10}{_width(_of(rows, name)):>8}" for name in estimated] or [
+        "  none"
+    ]
     lines += ["", "every pair: true, and estimated by each", ""]
     lines += [f"{'pair':26}{'true':>8}" + "".join(f"{name:>17}" for name in present)]
     for kind in sorted({row["kind"] for row in rows}, key=lambda k: (k == "reduce", k)):
@@ -40,7 +43,9 @@ def leaderboard(rows: Sequence[Row], title: str = "") -> str:
             lines.append(f"{pair:26}{_points(next(iter(by.values()))['truth_pct']):>8}{cells}")
     odd = [row for row in rows if row["status"] not in SOUND and row["estimator"] in PRODUCT]
     lines += ["", "product, other than measured:"]
-    lines += [f"  {row['id']:26}{row['estimator']:8}{row['status']}, load before {_load(row)}" for row in odd]
+    lines += [f"  {row['id']:26}{row['estimator']:8}{row['status']}, load before {_load(row)}" for row in odd] or [
+        "  none"
+    ]
     return "\n".join(lines)
 
 

@@ -56,9 +56,12 @@ def change_only(before: Grey, after: Grey, board: Mask) -> tuple[float, float]:
     both = board & (moved > 0)
     if not both.any():
         return 0.0, 0.0
-    gain = float(np.median(before[both])) / max(float(np.median(moved[both])), 1.0)
+    ratio = np.log1p(before[both].astype(np.float32)) - np.log1p(moved[both])
+    counts, edges = np.histogram(ratio, 200, (-1.5, 1.5))
+    # the commonest ratio: where nothing changed
+    gain = float(np.exp(edges[counts.argmax()] + edges[1] / 2 - edges[0] / 2))
     change = before[both].astype(np.float32) - np.float32(gain) * moved[both]
-    noise = 3 * 1.4826 * float(np.median(np.abs(change - np.median(change))))
+    noise = 3 * 1.4826 * float(np.median(np.abs(change)))
     full = 255 * change.size
     removed, new = change[change > noise], -change[change < -noise]
     return float(removed.sum(dtype=np.float64)) / full, float(new.sum(dtype=np.float64)) / full
