@@ -94,7 +94,7 @@ def _measured(
         # without file and line: those are of a folder that is gone
         why = error.problems[0].message if isinstance(error, ConfigError) else str(error)
         return {pair.id: {"status": FAILED + why.partition("\n")[0]} for pair in pairs}
-    return {str(board): _product(measured.sel(board=board)) for board in measured["board"].values}
+    return {str(board): numbers_of(measured.sel(board=board)) for board in measured["board"].values}
 
 
 def _row(pair: Pair, estimator: str) -> Row:
@@ -103,7 +103,7 @@ def _row(pair: Pair, estimator: str) -> Row:
     return head | {"truth_pct": pair.reduction_pct} | nothing | {"status": "no_golden_shot"}
 
 
-def _product(board: Any) -> Row:
+def numbers_of(board: Any) -> Row:
     """The numbers of a board, as they stand in the lot's dataset."""
     if _meaning(board["outcome"]) == "refused":
         return {"status": f"refused: {board['reason'].item()}"}
