@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PAIRS ?= ../shared/pairs
+LOT ?= ../shared/lot
 
 .PHONY: demo test test-deep lint bench clean
 
@@ -21,7 +22,7 @@ lint: .venv/ready
 	$(BIN)/lint-imports
 
 bench: .venv/ready  ## accuracy against truth, and throughput
-	$(BIN)/python -m benchmarks.accuracy --pairs $(PAIRS)
+	$(BIN)/python -m benchmarks.accuracy --pairs $(PAIRS) --lot $(LOT)
 	$(BIN)/python -m benchmarks.throughput
 
 venv: .venv/ready

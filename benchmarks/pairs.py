@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,15 @@ from residue_batch.config.scanning import IMAGES
 Points = NDArray[np.float64]
 Corners = list[list[float]]
 
-PRODUCT = ("golden", "pair")
+PRODUCT = ("golden", "lot", "pair")
 """The product's estimators: where the clean colour comes from."""
+NEEDED = ("level", "kind", "shape", "roi_polygon_frac", "true_load_reduction_pct")
+"""Keys without which a truth.json says nothing."""
+_NUMBERED = re.compile(r"[^_]*_?\d+_(.+)")
+
+
+class UnusablePairsError(ValueError):
+    """Folders that look like pairs and cannot be used: one line each."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,67 @@ class Pair:
 
 
 def read_pairs(folder: Path, only: Sequence[str] = ()) -> list[Pair]:
-    """Every pair of a folder, sorted by name; ``only`` selects by name."""
+    """Every pair of a folder, sorted by name; ``only`` selects by name.
+
+    Raises
+    ------
+    UnusablePairsError
+        With everything that is wrong: no pair at all, a name that is not there,
+        a pair whose truth or photographs cannot be used.
+    """
+    if not folder.is_dir():
+        raise UnusablePairsError(f"{folder} is not a folder")
+    # a truth without any photograph is something else's
+    places = [path.parent for path in sorted(folder.glob("*/truth.json")) if any(_shots(path.parent)[:2])]
+    if not places:
+        raise UnusablePairsError(f"{folder} holds no pair: a folder with before.*, after.* and truth.json")
+    missing = sorted(set(only) - {place.name for place in places})
+    problems = [f"{folder} has no pair {name}" for name in missing]
     found = []
-    for path in sorted(folder.glob("*/truth.json")):
-        before, after, golden = (_image(path.parent, name) for name in ("before", "after", "golden"))
-        if before and after and (not only or path.parent.name in only):
-            found.append(Pair(path.parent, before, after, golden, json.loads(path.read_text(encoding="utf-8"))))
+    for place in places:
+        if only and place.name not in only:
+            continue
+        try:
+            found.append(_read(place))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+    names = [pair.id for pair in found]
+    problems += [f"{folder}: two pairs are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+    if problems:
+        raise UnusablePairsError("\n".join(problems))
     return found
+
+
+def _read(place: Path) -> Pair:
+    """One pair; ValueError says what is wrong with it."""
+    truth = json.loads((place / "truth.json").read_text(encoding="utf-8"))
+    if not isinstance(truth, dict):
+        raise ValueError("truth.json is no map of keys")  # noqa: TRY004  a wrong file, not a wrong call
+    before, after, golden = _shots(place)
+    if before is None or after is None:
+        raise ValueError(f"there is no photograph {'before' if before is None else 'after'}.*")
+    needed = (*NEEDED, "H_before_to_golden") if golden else NEEDED
+    if lacking := [key for key in needed if key not in truth]:
+        raise ValueError(f"truth.json has no {', '.join(lacking)}")
+    pair = Pair(place, before, after, golden, truth)
+    try:
+        _ = pair.reduction_pct, pair.outline, pair.label
+        if golden:
+            _in_golden(pair)(pair.outline)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"truth.json cannot be used: {error}") from None
+    return pair
+
+
+def _shots(place: Path) -> tuple[Path | None, Path | None, Path | None]:
+    return _image(place, "before"), _image(place, "after"), _image(place, "golden")
+
+
+def kind_of_board(pair: Pair) -> str:
+    """The board type of a pair out of a lot: what its folder's name has after the number."""
+    name = pair.folder.name
+    found = _NUMBERED.fullmatch(name)
+    return found[1] if found else name.rpartition("_")[2]
 
 
 def _image(folder: Path, name: str) -> Path | None:
@@ -107,6 +169,10 @@ def board_of(pair: Pair) -> NDArray[np.bool_]:
 def lay_out(pairs: Sequence[Pair], estimator: str, folder: Path) -> Path | None:
     """Write a lot of these pairs for one of the product's estimators: board types, manifest and lot.
 
+    With ``golden`` and ``pair`` each pair is a board type of its own; with
+    ``lot`` all of them are boards of one type, whose frame is the first
+    board's before-shot.
+
     Returns
     -------
     The lot's file; None when no pair has what the estimator needs.
@@ -119,14 +185,21 @@ def lay_out(pairs: Sequence[Pair], estimator: str, folder: Path) -> Path | None:
         rows = csv.writer(manifest)
         rows.writerow(["board", "phase", "path", "board_type"])
         for pair in able:
-            board_type = folder.absolute() / f"{pair.id}.yaml"
-            board_type.write_text(yaml.safe_dump(_board_type(pair, estimator), sort_keys=False), encoding="utf-8")
+            document = _of_lot(able[0]) if estimator == "lot" else _board_type(pair, estimator)
+            board_type = folder.absolute() / f"{document['board_type']}.yaml"
+            board_type.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
             for phase, shot in (("before", pair.before), ("after", pair.after)):
                 rows.writerow([pair.id, phase, shot.absolute(), board_type])
     lot = folder / "lot.yaml"
     document = {"schema": 1, "lot": f"pairs_{estimator}", "manifest": "boards.csv"}
     lot.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return lot
+
+
+def _of_lot(first: Pair) -> dict[str, Any]:
+    """The board type of a whole lot: nobody has seen a clean board; drawn on the first board before cleaning."""
+    head = {"schema": 1, "board_type": kind_of_board(first), "reference": "lot"}
+    return head | {"frame": str(first.before.absolute())} | _drawn(first, lambda points: points)
 
 
 def _board_type(pair: Pair, estimator: str) -> dict[str, Any]:

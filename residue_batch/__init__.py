@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from residue_batch.api import check, compare, open_run, plan, run, try_pair
+    from residue_batch.trust import blanks, nullcheck, selftest
 
 __version__ = "0.1.0"
-__all__ = ["check", "compare", "open_run", "plan", "run", "try_pair"]
+__all__ = ["blanks", "check", "compare", "nullcheck", "open_run", "plan", "run", "selftest", "try_pair"]
 
 
 def __getattr__(name: str) -> Any:
     # numpy and OpenCV load when a call is asked for, not when the package is named
     if name in __all__:
-        return getattr(import_module("residue_batch.api"), name)
+        room = "trust" if name in ("blanks", "nullcheck", "selftest") else "api"
+        return getattr(import_module(f"residue_batch.{room}"), name)
     raise AttributeError(f"module 'residue_batch' has no attribute {name!r}")

@@ -17,10 +17,12 @@ from residue_batch.cli.references import COMMANDS as REFERENCES
 from residue_batch.cli.registry import COMMANDS as REGISTRY
 from residue_batch.cli.runs import COMMANDS as RUNS
 from residue_batch.cli.shell import CONTEXT, Commands, shared
+from residue_batch.cli.trusting import COMMANDS as TRUSTING
 
 PANELS = {
     "Begin": ("demo", "new", "check", "try"),
     "Measure": ("lot", "reference", "plan", "run", "status", "report"),
+    "Before a night": ("blanks", "nullcheck", "selftest"),
     "Look up": ("compare", "steps", "schema"),
 }
 EXIT_CODES = (
@@ -33,6 +35,7 @@ EXIT_CODES = (
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EXIT_CODES)
 @click.command_panel("Begin", commands=list(PANELS["Begin"]))
 @click.command_panel("Measure", commands=list(PANELS["Measure"]))
+@click.command_panel("Before a night", commands=list(PANELS["Before a night"]))
 @click.command_panel("Look up", commands=list(PANELS["Look up"]))
 @click.version_option(__version__, prog_name="residue")
 @shared(json=False)
@@ -44,7 +47,7 @@ def residue() -> None:
     """
 
 
-for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *COMPARING, *RUNS, *DEMONSTRATION):
+for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *COMPARING, *RUNS, *TRUSTING, *DEMONSTRATION):
     residue.add_command(command)
 
 

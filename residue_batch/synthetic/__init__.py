@@ -14,7 +14,7 @@ moved, lit, blurred, with highlights and noise, sRGB coded.
 
 from residue_batch.synthetic.bare import COLOURS
 from residue_batch.synthetic.board import Board, render_board
-from residue_batch.synthetic.camera import DIFFICULTIES, Difficulty, Shot, compose, photograph, write_shot
+from residue_batch.synthetic.camera import DIFFICULTIES, Difficulty, Shot, compose, photograph, rephotograph, write_shot
 from residue_batch.synthetic.lot import (
     BOARD_KINDS,
     FORMATS,
@@ -25,7 +25,7 @@ from residue_batch.synthetic.lot import (
     true_reduction,
     write_lot,
 )
-from residue_batch.synthetic.residue import KINDS, clean_residue, plant_residue, soil
+from residue_batch.synthetic.residue import KINDS, Ground, clean_residue, plant_residue
 
 __all__ = [
     "BOARD_KINDS",
@@ -36,6 +36,7 @@ __all__ = [
     "Board",
     "BoardTruth",
     "Difficulty",
+    "Ground",
     "LotTruth",
     "Shot",
     "Truth",
@@ -45,7 +46,7 @@ __all__ = [
     "photograph",
     "plant_residue",
     "render_board",
-    "soil",
+    "rephotograph",
     "true_reduction",
     "write_lot",
     "write_shot",

@@ -58,6 +58,21 @@ class Board:
             mask[y : y + height, x : x + width] = False
         return mask
 
+    def soil(self) -> NDArray[np.bool_]:
+        """Where residue may lie: inside the outline, off the label and the holes, bool (H, W)."""
+        mask = self.inside()
+        x, y, width, height = self.label
+        mask[y : y + height, x : x + width] = False
+        for cx, cy, radius in self.holes:
+            r = int(radius) + 1
+            rows, columns = slice(max(int(cy) - r, 0), int(cy) + r + 1), slice(max(int(cx) - r, 0), int(cx) + r + 1)
+            v, u = np.ogrid[rows, columns]
+            mask[rows, columns] &= (u - cx) ** 2 + (v - cy) ** 2 > radius**2
+        # a margin for paper that reaches past the declared box
+        edge = max(round(0.5 * self.mm), 2)
+        mask[max(y - edge, 0) : y + height + edge, max(x - edge, 0) : x + width + edge] = False
+        return mask
+
 
 def polygon_mask(points: tuple[tuple[int, int], ...], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centre is inside a polygon of [x, y] points, by the even-odd rule."""

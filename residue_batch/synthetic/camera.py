@@ -102,19 +102,53 @@ def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str =
     rng = np.random.default_rng([seed, 17, board.seed])
     matrix = displacement(rng, board.shape, limits)
     scene = compose(board, opacity, _glints(board, rng, limits))
-    height, width = board.shape
-    if not np.array_equal(matrix, np.eye(3)):
-        size, border = (width, height), cv2.BORDER_REFLECT_101
-        warped = cv2.warpPerspective(scene, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
-        scene = np.asarray(warped, np.float32)
-    sigma = float(rng.uniform(*limits.blur))
-    scene = blurred(scene, sigma)
+    scene = _moved(scene, matrix, cv2.INTER_LINEAR)
+    return Shot(_expose(scene, rng, limits, limits.blur, _curve(bits, "srgb")), matrix)
+
+
+def rephotograph(scene: Plane, seed: int, difficulty: str = "medium", bits: int = 8, tone: str = "srgb") -> Shot:
+    """Photograph a picture again: moved, in other light, with noise and codes of its own.
+
+    The picture has the blur of its own lens; only what two shots of one lens
+    differ by is added.
+
+    Parameters
+    ----------
+    scene
+        float32 (H, W, 3) linear light, 1 = full scale.
+    seed, difficulty, bits
+        As for ``photograph``.
+    tone
+        ``srgb``, or ``linear`` for 16-bit files that hold linear light.
+    """
+    limits = DIFFICULTIES[difficulty]
+    rng = np.random.default_rng([seed, 29])
+    matrix = displacement(rng, (scene.shape[0], scene.shape[1]), limits)
+    soft = (0.0, limits.blur[1] - limits.blur[0])
+    return Shot(_expose(_moved(scene, matrix, cv2.INTER_CUBIC), rng, limits, soft, _curve(bits, tone)), matrix)
+
+
+def _moved(scene: Plane, matrix: NDArray[np.float64], method: int) -> Plane:
+    """The scene from where the camera stands."""
+    if np.array_equal(matrix, np.eye(3)):
+        return scene
+    size, border = (scene.shape[1], scene.shape[0]), cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpPerspective(scene, matrix, size, flags=method, borderMode=border), np.float32)
+
+
+def _expose(
+    scene: Plane, rng: np.random.Generator, limits: Difficulty, soft: tuple[float, float], curve: Pixels
+) -> Pixels:
+    """What lens and sensor make of a scene; ``soft`` bounds the blur, px. The scene may be overwritten."""
+    sigma = float(rng.uniform(*soft))
+    if sigma > 0:
+        scene = blurred(scene, sigma)
     _bloom(scene)
     exposure = 2.0 ** float(rng.uniform(*limits.exposure))
     balance = 1 + rng.uniform(-limits.balance, limits.balance, 3)
     gains = (exposure * balance / balance[1]).astype(np.float32)
-    field = _field(rng, board.shape, limits)
-    return Shot(_sensor(scene, field, gains, limits.noise, rng, bits), matrix)
+    field = _field(rng, (scene.shape[0], scene.shape[1]), limits)
+    return _sensor(scene, field, gains, limits.noise, rng, curve)
 
 
 def compose(board: Board, opacity: Plane | None, glints: Plane | None = None) -> Plane:
@@ -176,10 +210,11 @@ def _field(rng: np.random.Generator, shape: tuple[int, int], limits: Difficulty)
     return np.asarray(dark * tilt, np.float32)
 
 
-def _curve(bits: int) -> Pixels:
-    """SRGB code of each of 65536 linear levels."""
+def _curve(bits: int, tone: str) -> Pixels:
+    """The code, sRGB or linear, of each of 65536 linear levels."""
     linear = np.arange(65536, dtype=np.float64) / 65535
-    coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    coded = linear if tone == "linear" else srgb
     full = 2**bits - 1
     if bits == 8:
         return np.asarray(np.round(coded * full), np.uint8)
@@ -187,10 +222,9 @@ def _curve(bits: int) -> Pixels:
 
 
 def _sensor(
-    scene: Plane, field: Plane, gains: NDArray[np.float32], read: float, rng: np.random.Generator, bits: int
+    scene: Plane, field: Plane, gains: NDArray[np.float32], read: float, rng: np.random.Generator, curve: Pixels
 ) -> Pixels:
-    """Gain, shot and read noise, saturation, sRGB code."""
-    curve = _curve(bits)
+    """Gain, shot and read noise, saturation, code."""
     out = np.empty(scene.shape, curve.dtype)
     photon = np.float32(read * 0.020)
     for top in range(0, scene.shape[0], 128):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from residue_batch.errors import UsageError
-from residue_batch.synthetic.board import Board
 from residue_batch.synthetic.canvas import Plane, blurred, clip, clouds
 
 KINDS = ("crystal", "film", "haze", "spatter")
@@ -15,7 +16,33 @@ _SHARE = (0.60, 0.08, 0.14, 0.18)
 _THICKEST = 0.96
 
 
-def plant_residue(board: Board, seed: int, amount: float = 0.08, kinds: tuple[str, ...] = KINDS) -> Plane:
+class Ground(Protocol):
+    """What residue lies on: a rendered board, or a photographed one.
+
+    ``sites`` are the places it gathers around, [x, y, half width, half
+    height]; ``mm`` is px per millimetre; ``seed`` keeps two grounds apart.
+    """
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def mm(self) -> float: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def outline(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def sites(self) -> tuple[tuple[float, float, float, float], ...]: ...
+    def counted(self) -> NDArray[np.bool_]:
+        """Pixels that the truth is about, bool (H, W)."""
+        ...
+
+    def soil(self) -> NDArray[np.bool_]:
+        """Where residue may lie, bool (H, W)."""
+        ...
+
+
+def plant_residue(board: Ground, seed: int, amount: float = 0.08, kinds: tuple[str, ...] = KINDS) -> Plane:
     """Opacity of the residue on a board as it left soldering, float32 (H, W) in 0 .. 0.96.
 
     Parameters
@@ -42,7 +69,7 @@ def plant_residue(board: Board, seed: int, amount: float = 0.08, kinds: tuple[st
         return opacity
     rng = np.random.default_rng([seed, 11, board.seed])
     counted = board.counted()
-    place = soil(board)
+    place = board.soil()
     needed = amount * float(counted.sum())
     share = np.array([_SHARE[KINDS.index(k)] for k in kinds])
     total = 0.0
@@ -65,23 +92,7 @@ def plant_residue(board: Board, seed: int, amount: float = 0.08, kinds: tuple[st
     return np.asarray(np.minimum(opacity, np.float32(_THICKEST)), np.float32)
 
 
-def soil(board: Board) -> NDArray[np.bool_]:
-    """Where residue may lie: inside the outline, off the label and the holes, bool (H, W)."""
-    mask = board.inside()
-    x, y, width, height = board.label
-    mask[y : y + height, x : x + width] = False
-    for cx, cy, radius in board.holes:
-        r = int(radius) + 1
-        rows, columns = slice(max(int(cy) - r, 0), int(cy) + r + 1), slice(max(int(cx) - r, 0), int(cx) + r + 1)
-        v, u = np.ogrid[rows, columns]
-        mask[rows, columns] &= (u - cx) ** 2 + (v - cy) ** 2 > radius**2
-    # a margin for paper that reaches past the declared box
-    edge = max(round(0.5 * board.mm), 2)
-    mask[max(y - edge, 0) : y + height + edge, max(x - edge, 0) : x + width + edge] = False
-    return mask
-
-
-def clean_residue(board: Board, opacity: Plane, seed: int, efficiency: float = 0.9, redeposit: float = 0.0) -> Plane:
+def clean_residue(board: Ground, opacity: Plane, seed: int, efficiency: float = 0.9, redeposit: float = 0.0) -> Plane:
     """Opacity after cleaning, float32 (H, W).
 
     Most deposits go, some stay untouched, the rest leaves a faint haze.
@@ -109,7 +120,7 @@ def clean_residue(board: Board, opacity: Plane, seed: int, efficiency: float = 0
         keep = _kept(rng, opacity, board.mm, 0.72 * remaining)
         after = opacity * keep
         film = cv2.GaussianBlur(opacity * (1 - keep), (0, 0), 0.35 * board.mm)
-        film = film * np.clip(0.6 + 0.5 * clouds(rng, board.shape, 9 * board.mm, 2), 0, 2) * soil(board)
+        film = film * np.clip(0.6 + 0.5 * clouds(rng, board.shape, 9 * board.mm, 2), 0, 2) * board.soil()
         rest = remaining - float(after.sum(dtype=np.float64))
         after += film * np.float32(max(rest, 0.0) / max(float(film.sum(dtype=np.float64)), 1e-9))
     if redeposit:
@@ -147,7 +158,7 @@ def _kept(rng: np.random.Generator, opacity: Plane, mm: float, target: float) ->
     return np.asarray(cv2.GaussianBlur(field, (0, 0), max(0.08 * mm, 0.5)), np.float32)
 
 
-def _spot(board: Board, rng: np.random.Generator, kind: str) -> tuple[float, float, float, float]:
+def _spot(board: Ground, rng: np.random.Generator, kind: str) -> tuple[float, float, float, float]:
     """A centre and half axes, px: along a row of joints mostly, anywhere sometimes."""
     mm = board.mm
     if board.sites and rng.random() < (0.82 if kind in {"crystal", "film"} else 0.45):

@@ -28,6 +28,18 @@ def given_for(lot, finished):
         ("report",): (finished,),
         ("steps",): (),
         ("schema",): ("workflow",),
+        ("blanks",): run,
+        ("nullcheck",): run,
+        ("selftest",): (
+            "--board-type",
+            lot.board_type,
+            "--workflow",
+            lot.workflow,
+            "--workers",
+            "0",
+            "--boards",
+            "1",
+        ),
     }
 
 
