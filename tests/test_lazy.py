@@ -56,6 +56,7 @@ planes:
   either: {step: or, of: [flakes, glare]}
   change: {step: difference, of: [smooth.after, rest.before]}
   less: {step: threshold, of: change, level: -0.02}
+  foreign: {step: moved, above: 0.02, size: 1 px, grow: 2 px}
 exclude: [glare]
 measures:
   load: {measure: load, of: opacity}

@@ -61,7 +61,7 @@ def density(opacity: Plane, *, where: Mask, at: Box, frame: tuple[int, int]) -> 
 
         od_load: {measure: density, of: opacity}
 
-    ``-ln(1 - a)`` of the opacity averaged over cells of 4 px (on multiples of 4 px
+    ``ln 1 / (1 - a)`` of the opacity averaged over cells of 4 px (on multiples of 4 px
     of the frame), ``a`` cut at 0.98: two layers of one film have twice the density
     of one, but less than twice its opacity. It is convex, so noise adds to it;
     the reduction is published only where the load before is above the limit of
