@@ -245,8 +245,10 @@ def _statuses(
     status, bound = [], []
     for before, after, own in zip(*values[primary.key], limits, strict=True):
         least = math.nan
-        # without a budget a change counts when it can be detected
-        rises = after - before > own.detection[1] if own.change is None else own.change[0] > 0
+        # without a budget, or without a clean reference, a change counts when it can be detected: the interval of the
+        # latter is that of what both shots hide
+        known = None if program.reference == "pair" else own.change
+        rises = after - before > own.detection[1] if known is None else known[0] > 0
         if math.isnan(before) or math.isnan(after):
             status.append("unseen")
         elif rises:

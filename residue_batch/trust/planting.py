@@ -113,7 +113,7 @@ def clean_shot(board_type: BoardType, path: Path, seed: int) -> Clean:
     except Refusal as error:
         raise UsageError(f"{path}: {error.message}; {error.remedy}") from None
     table = linear_table(shot.pixels.dtype, shot.tone)
-    light, _ = resample(shot.pixels, transform, Box.whole(frame.pixels.shape), table)
+    light = resample(shot.pixels, transform, Box.whole(frame.pixels.shape), table)
     white, assumed = white_colour(light, patch)
     if not assumed:
         _check_white(light, white, regions[WHOLE], path)
@@ -148,7 +148,7 @@ def _check_white(light: NDArray[np.uint16], white: Plane, whole: Mask, path: Pat
     UsageError
     """
     spread = 1 - float(white.min()) / float(white.max())
-    level = np.median(light[whole].astype(np.float32), axis=0) / FULL_SCALE
+    level = np.median(light[:, whole].astype(np.float32), axis=1) / FULL_SCALE
     if spread > MOST_COLOUR or float(white.mean()) < LEAST_OVER_BOARD * float(np.mean(level)):
         shown = ", ".join(f"{v:.2f}" for v in white)
         raise UsageError(

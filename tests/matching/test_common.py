@@ -7,7 +7,7 @@ from residue_batch.geometry import Box, Transform
 from residue_batch.matching.common import cleaner, fit_pair
 from residue_batch.matching.light import fit_light
 from residue_batch.matching.reference import white_colour
-from residue_batch.matching.resample import linear_table, to_linear
+from residue_batch.matching.resample import linear_table
 from residue_batch.matching.samples import anchors_of, patch_of, sample_light
 
 TABLE = linear_table(np.uint8, "srgb")
@@ -24,7 +24,7 @@ def samples_of(bench, shot, reference, *, held=True):
 
 
 def white_of(bench, shot):
-    return white_colour(to_linear(shot, TABLE), bench.patch)[0]
+    return white_colour(np.moveaxis(TABLE[shot], -1, 0), bench.patch)[0]
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.0, 0.2), (0.2, 1.0)])

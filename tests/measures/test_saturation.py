@@ -32,7 +32,7 @@ def exposed(path: Path, board: Board, opacity: np.ndarray | None, stops: float, 
     """A photograph of the board where it lies; ``lamp`` is where its metal mirrors a lamp."""
     glints = None if lamp is None else lamp.astype(np.float32) * 3
     light = cv2.GaussianBlur(compose(board, opacity, glints), (0, 0), 0.6) * np.float32(2**stops)
-    light += np.random.default_rng(len(path.name)).normal(0, 0.002, light.shape).astype(np.float32)
+    light += np.random.default_rng(sum(path.name.encode())).normal(0, 0.002, light.shape).astype(np.float32)
     light = np.clip(light, 0, 1)
     code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     write_shot(path, np.rint(code * 255).astype(np.uint8))
