@@ -247,6 +247,16 @@ def test_without_a_load_there_is_still_a_status(lot: SmallLot, board: Board) -> 
     assert record(other, 0.1, 0.2, lower=0.0)["status"] == ["measured", "unseen"]
 
 
+def test_without_a_clean_reference_an_increase_has_no_percentage(board: Board) -> None:
+    setting = replace(board.setting, board_type=board.setting.board_type.model_copy(update={"reference": "pair"}))
+    found = conclude(replace(board, setting=setting), SCENE, a_tally(board, 0.05, 0.08), 1)
+    assert found["status"][0] == "increase"
+    assert found["values"]["load_reduction_pct"][0] is None
+    assert found["values"]["load"][1][0] == pytest.approx(0.08, abs=1e-3)
+    kept = conclude(board, SCENE, a_tally(board, 0.05, 0.08), 1)
+    assert kept["values"]["load_reduction_pct"][0] == pytest.approx(-60, abs=1)
+
+
 @given(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5))
 def test_every_pair_of_loads_has_a_known_status_and_a_number_only_where_it_means_something(
     board_of_loads: Any, before: float, after: float

@@ -25,7 +25,7 @@ REMEDY = "check exposure and the outline of the board type"
 _BLUR = 3.0  # px, of the samples: noise and a tenth of a pixel of misfit are averaged out
 _REACH = 2  # px, of the second differences that make the Laplacian
 _WINDOW = 64  # px: residue is nearly even, or sparse, inside one
-_STEP = 4  # px between samples
+_STEP = (4, 8)  # px between samples, down and across: the blur leaves no more to see
 _AREA = 1_200_000  # px read for the samples
 _SATURATED = 0.94  # code value, of full scale
 _CLIPPED = 0.97  # code value of full scale above which the white patch may clip
@@ -33,7 +33,8 @@ _UNCLIPPED = 0.8  # share of the patch that must not
 _PATCH = 512  # px, side of the middle of the patch that is read
 _RIM = 3  # px of the patch that registration may miss
 _MIN_PAPER = 300  # px
-_GRID = (slice(_STEP // 2, None, _STEP),) * 2
+_UNEVEN = 0.15  # log light: a patch that differs so much within itself is covered in part
+_GRID = tuple(slice(step // 2, None, step) for step in _STEP)
 _HALO = blur_radius(_BLUR) + _REACH
 
 
@@ -138,6 +139,9 @@ def _fixed(shot: Array, table: U16, transform: Transform, patch: Patch | None, s
         return None
     ratio = np.log(np.maximum(light, 1) / np.maximum(base, 1).astype(np.float64))
     middle = [float(np.median(ratio[whole[:, c], c])) if known[c] else 0.0 for c in range(len(known))]
+    spread = [1.4826 * float(np.median(np.abs(ratio[whole[:, c], c] - middle[c]))) for c in np.flatnonzero(known)]
+    if max(spread) > _UNEVEN:
+        return None
     rows, columns = np.nonzero(chosen)
     x, y = units_of(columns.mean() + patch.box.left, rows.mean() + patch.box.top, shape)
     return Fixed(np.array([x, y], np.float64), np.array(middle), known)
@@ -164,7 +168,8 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
         free = _free(mask[box.within(whole)], _above(clean, limit), box, outer)
         if free.any():
             soft = blur(clean, _BLUR)
-            rows, columns = np.mgrid[_STEP // 2 : box.shape[0] : _STEP, _STEP // 2 : box.shape[1] : _STEP]
+            rows, columns = (np.arange(size)[at] for size, at in zip(box.shape, _GRID, strict=True))
+            rows, columns = np.meshgrid(rows, columns, indexing="ij")
             bend = _laplacian(soft, rows + box.top - outer.top, columns + box.left - outer.left)
             found.append(Anchor(box, outer, free, _unit(soft[:, *box.within(outer)][:, *_GRID]), bend))
     return tuple(found)
@@ -204,10 +209,8 @@ def sample_light(
         chosen = free & _free(True, _above(seen, limit) | ~inside(shot.shape, transform, outer), box, outer)
         if not chosen.any():
             continue
-        first = (box.top - outer.top + _STEP // 2, box.left - outer.left + _STEP // 2)
-        grid = Box(*first, first[0] + box.shape[0] - _STEP // 2, first[1] + box.shape[1] - _STEP // 2)
-        light = _unit(blur(seen, _BLUR, grid, _STEP))
-        rows, columns = (at * _STEP + _STEP // 2 for at in np.nonzero(chosen))
+        light = _unit(_on_grid(seen, box, outer))
+        rows, columns = (at * step + step // 2 for at, step in zip(np.nonzero(chosen), _STEP, strict=True))
         x, y = units_of(columns + box.left, rows + box.top, shape)
         found.append((np.stack([x, y], 1), light[:, chosen].T, base[:, chosen].T, bend[:, chosen].T))
     if not found:
@@ -234,6 +237,14 @@ def _free(wanted: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:
         grown = cv2.dilate(bad.astype(np.uint8), np.ones((2 * _HALO + 1, 2 * _HALO + 1), np.uint8))
         wanted = wanted & (box.crop(grown, outer) == 0)
     return np.broadcast_to(wanted, box.shape)[_GRID]
+
+
+def _on_grid(light: U16, box: Box, outer: Box) -> U16:
+    """The blurred light of ``outer`` at the points of the sampling grid of ``box``; nothing else is blurred."""
+    step, sparse = min(_STEP), [s // min(_STEP) for s in _STEP]
+    top, left = box.top - outer.top, box.left - outer.left
+    start = Box(top + _STEP[0] // 2, left + _STEP[1] // 2, top + box.shape[0], left + box.shape[1])
+    return blur(light, _BLUR, start, step)[:, :: sparse[0], :: sparse[1]]
 
 
 def _laplacian(light: U16, rows: Array, columns: Array) -> F32:
