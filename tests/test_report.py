@@ -203,6 +203,17 @@ def test_what_is_indicative_is_said_at_the_top() -> None:
     assert text.index("Indicative (every board)") < text.index("All boards")
 
 
+def test_a_number_stands_with_its_interval_and_what_makes_it_wide() -> None:
+    values = {
+        "load_reduction_pct_low": [88.0, 80.0],
+        "load_reduction_pct_high": [91.5, 95.0],
+        "load_reduction_pct_share": [[60.0, 30.0, 10.0, 0.0, 0.0, 0.0]] * 2,
+    }
+    page = words_of(render(data_of([measured("a", values=values)], pictures={"a": WEBP})))
+    assert "90.0 % (88.0–91.5)" in page
+    assert "uncertain by light 60 %, registration 30 %, glare 10 %" in page
+
+
 def test_what_is_not_claimed_is_on_the_page() -> None:
     assert results.NOT_CLAIMED in words_of(render(data_of([measured("a")])))
 

@@ -178,3 +178,46 @@ def test_csv_text_is_no_formula_and_numbers_stay_numbers() -> None:
     rows = {r["board"]: r for r in rows_of(text)}
     assert set(rows) == {"z", *(f"'{n}" for n in names[:6]), *names[6:]}
     assert float(rows["z"]["load_reduction_pct"]) == pytest.approx(-20)
+
+
+INTERVALS = {
+    "load_reduction_pct_low": [88.0, None],
+    "load_reduction_pct_high": [91.5, None],
+    "load_reduction_pct_sampling_low": [85.0, None],
+    "load_reduction_pct_sampling_high": [94.0, None],
+    "load_change": [-0.09, -0.09],
+    "load_change_low": [-0.1, -0.1],
+    "load_change_high": [-0.08, -0.08],
+    "load_reduction_pct_share": [[60.0, 20.0, 5.0, 5.0, 10.0, 0.0], [None] * 6],
+    "load_uncertainty": [[1e-6, 0.0, 1e-6, 0.01, 0.001, 1e-5, 1e-6, 1e-6], [None] * 8],
+}
+
+
+def test_intervals_shares_and_the_change_arrive_where_they_belong() -> None:
+    ds = made([measured("a", values=INTERVALS), measured("b")])
+    board = ds.sel(board="a", region="whole")
+    assert float(board["load_reduction_pct_low"]) == 88
+    assert float(board["load_reduction_pct_sampling_high"]) == 94
+    assert "registration" in ds["load_reduction_pct_low"].attrs["comment"]
+    assert ds["area_reduction_pct_low"].attrs["comment"] == "not estimated"
+    assert float(board["load_reduction_pct_share"].sel(source="light")) == 60
+    assert float(board["load_uncertainty"].sel(component="white_before")) == 0.01
+    assert np.isnan(ds["load_change"].sel(board="b")).all()
+    row = rows_of(tables.boards_csv(ds))[0]
+    assert (row["load_reduction_pct_low"], row["load_reduction_pct_high"]) == ("88", "91.5")
+    assert row["load_change_high"] == "-0.08"
+    assert "load_uncertainty" not in " ".join(row)
+
+
+def test_a_lot_has_both_intervals_of_its_pooled_number_and_takes_bounds_as_bounds() -> None:
+    bound = {**INTERVALS, "load_reduction_at_least_pct": [98.2, None], "load_reduction_pct": [99.5, 90.0]}
+    boards = [measured(f"{n}", values=INTERVALS) for n in range(4)]
+    boards += [measured("z", values=bound, loads=[(0.1, 0.0005), (0.1, 0.01)], status=["after_below_lob", "measured"])]
+    here = lot_summary(made(boards)).sel(lot="L1", board_type="(all)", region="whole")
+    pooled = float(here["load_reduction_pct_pooled"])
+    for kind in ("", "sampling_"):
+        low, high = (float(here[f"load_reduction_pct_pooled_{kind}{end}"]) for end in ("low", "high"))
+        assert low < pooled < high
+    assert float(here["load_reduction_pct_p95"]) == pytest.approx(90 + 0.8 * (98.2 - 90))
+    assert int(here["load_reduction_pct_p95_at_least"]) == 1
+    assert int(here["load_reduction_pct_median_at_least"]) == 0

@@ -80,7 +80,9 @@ def test_rows_have_the_promised_keys_and_one_stands_for_each_pair_and_estimator(
     assert golden["reduce"]["estimate_pct"] == pytest.approx(golden["reduce"]["truth_pct"], abs=8)
     assert golden["null"]["truth_pct"] == 0
     assert golden["null"]["estimate_pct"] == pytest.approx(0, abs=3)
-    assert golden["reduce"]["low_pct"] is None  # intervals are not estimated: no number, not a wrong one
+    for row in golden.values():
+        assert row["low_pct"] < row["estimate_pct"] < row["high_pct"]
+    assert golden["null"]["low_pct"] < 0 < golden["null"]["high_pct"]
 
 
 def test_nothing_of_the_truth_but_outline_and_label_reaches_the_product(rendered_pairs, tmp_path):

@@ -176,7 +176,9 @@ def test_try_prints_the_numbers_and_what_the_flags_mean(residue, mixed, tmp_path
     assert result.exit_code == 0
     whole = next(line for line in result.stdout.splitlines() if line.startswith("whole") and " load " in line)
     assert whole.count("%") == 4
-    assert "not_estimated: No interval was estimated" in result.stdout
+    assert "few_blocks: The area is small" in result.stdout
+    assert "uncertain by: " in result.stdout
+    assert "load after - before: " in result.stdout
     assert "correlation" in result.stdout
     assert (tmp_path / "planes" / "opacity.before.png").stat().st_size > 0
 
