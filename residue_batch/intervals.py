@@ -1,10 +1,12 @@
 """The two intervals of every number of a board, from its evidence: how wrong it may be, how another board may differ.
 
-Deterministic: the random numbers come from the board's key, the evidence is exact sums.
+Deterministic: the evidence is exact sums, and they seed the random numbers: the same pixels have the same intervals,
+whatever the board is called and however its files are packed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,7 +127,8 @@ class _Table:
 
     def put(self, name: str, index: int, value: Any, tau: int | None = None, taus: int = 0) -> None:
         """One number of a region into its variable."""
-        blank = [math.nan] * taus if tau is not None else math.nan
+        width = taus if tau is not None else len(value) if isinstance(value, list) else 0
+        blank = [math.nan] * width if width else math.nan
         table = self.values.setdefault(name, [list(blank) if isinstance(blank, list) else blank] * self.count)
         if tau is None:
             table[index] = value
@@ -140,7 +143,7 @@ class _Table:
     def region(self, region: _Region, tally: Tally) -> Limits:
         """Everything about one region."""
         before, after = (float(row[region.number]) for row in self.measured[self.primary])
-        random = stream(self.board.key, region.number)
+        random = stream(hashlib.sha256(region.blocks.astype("<i8").tobytes()).hexdigest(), region.number)
         sampling = sampling_interval(region.blocks[1::2], region.blocks[2::2], random)
         load = self._load(region, before, after, sampling[0])
         draws = load.draws(random)

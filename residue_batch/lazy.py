@@ -46,6 +46,7 @@ from residue_batch.board import Board, PhotoFile, plan_board, scene_of, sources_
 from residue_batch.compiler import keeping_all
 from residue_batch.config import load_board_type, load_workflow
 from residue_batch.errors import UsageError
+from residue_batch.evidence import evidence_tile
 from residue_batch.geometry import Array, Box
 from residue_batch.outcome import Record, conclude
 from residue_batch.prepare import check_scene, sets_for, setting_of
@@ -255,7 +256,7 @@ def _part(
     planes, tile = dict(zip(reads, arrays, strict=True)), _box(grid, block_id)
     planes[Key("white")] = sources.scene.white
     if node is None:
-        return _cell(measure_tile(sources, tile, planes))
+        return _cell(measure_tile(sources, tile, planes) | evidence_tile(sources, tile, planes))
     assert node.step is not None
     inputs, where = (planes[key] for key in node.inputs), planes[node.where] if node.where else None
     return _cell(node.step.fit_chunk(*inputs, where=where, at=tile, frame=sources.scene.shape))
@@ -273,8 +274,9 @@ def _merged(cells: Array, **_: Any) -> Array:
 
 def lazy_measures(board: Board, *, chunks: int = 512) -> Any:
     """The tally of a board's measures, as a delayed value; ``tiles`` in it counts chunks."""
-    ground = _ground(board, chunks)
-    read = [(*keys, where) for measured in board.setting.program.measures for _, keys, where in measured.inputs]
+    ground, program = _ground(board, chunks), board.setting.program
+    read = [program.excluded, [Key("reference")] if program.reference == "pair" else []]
+    read += [(*keys, where) for measured in program.measures for _, keys, where in measured.inputs]
     return _tally(ground, _planes(ground), [Key("observable"), *chain(*read)], None)
 
 

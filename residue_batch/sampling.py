@@ -21,7 +21,7 @@ I64 = NDArray[np.int64]
 
 
 def stream(key: str, *numbers: int) -> np.random.Generator:
-    """The random numbers of a board, for one purpose: the same on every machine."""
+    """The random numbers of a board, for one purpose: the same on every machine. ``key`` is hexadecimal."""
     return np.random.default_rng([int(key[:16], 16) if key else 0, *numbers])
 
 

@@ -83,13 +83,7 @@ def test_another_compression_of_the_same_pixels_changes_no_number(lot: SmallLot,
     assert packed.read_bytes() != after.read_bytes()
     one, other = measured(lot, before, after), measured(lot, before, packed)
     assert one["key"] != other["key"]
-    first, again = (r["values"] for r in (one, other))
-    # intervals are drawn by the key of the board, which holds the hashes of its files
-    drawn = {n for n in first if n.endswith(("_low", "_high")) or n == "load_uncertainty" or "at_least" in n}
-    assert {n: v for n, v in first.items() if n not in drawn} == {n: v for n, v in again.items() if n not in drawn}
-    for name in drawn:
-        assert np.array(first[name], float) == pytest.approx(np.array(again[name], float), rel=0.2, nan_ok=True), name
-    assert {**one, "key": "", "shots": "", "values": ""} == {**other, "key": "", "shots": "", "values": ""}
+    assert {**one, "key": "", "shots": ""} == {**other, "key": "", "shots": ""}
 
 
 def test_a_golden_shot_reads_as_clean(lot: SmallLot, tmp_path: Path) -> None:
