@@ -103,7 +103,7 @@ def test_bad_boards_are_rows_and_the_others_are_measured(finished: tuple[Path, A
         "B001": "",
         "B002": "unreadable",
         "B003": "unpaired",
-        "B004": "registration",
+        "B004": "other_board",
         "B005": "",
         "B006": "",
         "C1": "unreadable",

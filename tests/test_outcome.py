@@ -248,7 +248,8 @@ def test_without_a_load_there_is_still_a_status(lot: SmallLot, board: Board) -> 
 
 
 def test_without_a_clean_reference_an_increase_has_no_percentage(board: Board) -> None:
-    setting = replace(board.setting, board_type=board.setting.board_type.model_copy(update={"reference": "pair"}))
+    kind, program = board.setting.board_type, replace(board.setting.program, reference="pair")
+    setting = replace(board.setting, board_type=kind.model_copy(update={"reference": "pair"}), program=program)
     found = conclude(replace(board, setting=setting), SCENE, a_tally(board, 0.05, 0.08), 1)
     assert found["status"][0] == "increase"
     assert found["values"]["load_reduction_pct"][0] is None

@@ -24,7 +24,7 @@ description: ''
 
 # 2. THE CLEAN COLOUR -- residue is what differs from the clean board.
 #   golden  a photograph of a clean board; best by far
-#   lot     all shots of the lot together, before and after: good, and needs no
+#   lot     all shots of the lot together, before and after. Good, and needs no
 #           clean board, but film that is on every shot cannot be seen. Needs
 #           the frame above, and at least three boards
 #   pair    only the two shots themselves: a hint, because what is in both

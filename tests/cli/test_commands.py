@@ -28,6 +28,7 @@ def given_for(lot, finished):
         ("report",): (finished,),
         ("steps",): (),
         ("schema",): ("workflow",),
+        ("compare",): (lot.shot(0, "before"), lot.shot(0, "after")),
         ("blanks",): run,
         ("nullcheck",): run,
         ("selftest",): (
