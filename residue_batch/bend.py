@@ -51,6 +51,3 @@ class Bend:
 def terms_of(x: Array, y: Array) -> list[Array]:
     """The terms of a bend at some places (in units): one array per power."""
     return [x**i * y**j for i, j in POWERS]
-
-
-NO_BEND = Bend((0.0, 0.0), 1.0, (0.0,) * 10, (0.0,) * 10)

@@ -129,8 +129,8 @@ def _plane(measured: Measured, phase: str) -> Key:
 def _reference(sources: Sources, tile: Box, planes: Planes, grid: tuple[slice, slice], at: Array) -> F64:
     """(C, n) clean colour of the samples."""
     known = planes.get(Key("reference"))
-    full = sources.scene.reference(tile) if known is None else known
-    return np.asarray(full[:, grid[0], grid[1]].reshape(len(full), -1)[:, at], np.float64)
+    sparse = sources.scene.reference_at(tile, grid) if known is None else known[:, *grid]
+    return np.asarray(sparse.reshape(len(sparse), -1)[:, at], np.float64)
 
 
 def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid: tuple[slice, slice]) -> Tally:

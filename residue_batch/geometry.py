@@ -135,11 +135,15 @@ class Transform:
 
     def source_box(self, box: Box, within: Box, margin: int = 2) -> Box:
         """The smallest box of the shot that holds every sample ``box`` needs; may be empty."""
-        # straight sides: the corners say it; a bend may push a side out between them
-        along = np.linspace(0.0, 1.0, 2 if self.bend is None else 17)
-        x, y = box.left + along * (box.right - 1 - box.left), box.top + along * (box.bottom - 1 - box.top)
-        sides = [(x, y[:1]), (x, y[-1:]), (x[:1], y), (x[-1:], y)]
-        mapped = self.apply(np.concatenate([np.stack(np.broadcast_arrays(*side), axis=1) for side in sides]))
+        x, y = np.array([box.left, box.right - 1], np.float64), np.array([box.top, box.bottom - 1], np.float64)
+        if self.bend is None:
+            points = np.array([(x[0], y[0]), (x[1], y[0]), (x[0], y[1]), (x[1], y[1])])
+        else:  # a side may be pushed out between its corners
+            along, one = np.linspace(0.0, 1.0, 17), np.ones(17)
+            wide, high = x[0] + along * (x[1] - x[0]), y[0] + along * (y[1] - y[0])
+            sides = [(wide, one * y[0]), (wide, one * y[1]), (one * x[0], high), (one * x[1], high)]
+            points = np.concatenate([np.stack(side, axis=1) for side in sides])
+        mapped = self.apply(points)
         low, high = np.floor(mapped.min(0)).astype(int), np.ceil(mapped.max(0)).astype(int)
         found = Box(low[1] - margin, low[0] - margin, high[1] + margin + 1, high[0] + margin + 1).intersect(within)
         return found if found.pixels and found.shape[0] > 0 else Box(0, 0, 0, 0)

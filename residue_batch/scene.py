@@ -74,9 +74,15 @@ class Scene:
 
     def reference(self, box: Box) -> Array:
         """The clean colour of a box: float32 (c, h, w), 1 = full scale."""
+        return kernels.scaled(self._clean(box), 1 / FULL_SCALE)
+
+    def reference_at(self, box: Box, grid: tuple[slice, slice]) -> Array:
+        """The same on some rows and columns of the box."""
+        return self._clean(box)[:, *grid] * np.float32(1 / FULL_SCALE)
+
+    def _clean(self, box: Box) -> Array:
         assert self.clean is not None
-        rows, columns = box.within(Box.whole(self.shape))
-        return kernels.scaled(self.clean[:, rows, columns], 1 / FULL_SCALE)
+        return self.clean[:, *box.within(Box.whole(self.shape))]
 
 
 def scene_of_type(board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float) -> Scene:

@@ -30,6 +30,7 @@ cdef extern from "loops.h" nogil:
                                     int64_t *)
     void c_nearest "nearest"(const uint64_t *, ptrdiff_t, const uint64_t *, ptrdiff_t, int32_t *, int32_t *, int32_t *,
                              int32_t *)
+    void c_normal "normal_equations"(const float *, const float *, const float *, ptrdiff_t, double *)
     void c_above "counts_above"(const float *, const uint8_t *, ptrdiff_t, const float *, ptrdiff_t, int64_t *)
 
 
@@ -37,19 +38,20 @@ def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1]
     """(C, h, w): ``table[shot]`` (H, W, C), interpolated where bend and homography send the box; edges are repeated."""
     cdef box_t here = _box(box)
     cdef ptrdiff_t levels = 256 if code is uint8_t else 65536
-    if not 1 <= shot.shape[2] <= 4 or matrix.shape[0] != 9 or bend.shape[0] != 23 or table.shape[0] != levels or not shot.shape[0] * shot.shape[1]:
-        raise ValueError("a homography has 9 numbers, a bend 23, a table one entry for each code value, a shot pixels")
+    if not 1 <= shot.shape[2] <= 4 or matrix.shape[0] != 9 or bend.shape[0] not in (0, 23) or table.shape[0] != levels or not shot.shape[0] * shot.shape[1]:
+        raise ValueError("a homography has 9 numbers, a bend 23 or none, a table one entry for each code value, a shot pixels")
     found = np.empty((shot.shape[2], here.rows, here.cols), np.uint16)
     cdef uint16_t[:, :, ::1] out = found
     cdef int done
+    cdef const double *curve = &bend[0] if bend.shape[0] else NULL
     if not found.size:
         return found
     with nogil:
         if code is uint8_t:
-            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], &bend[0],
+            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], curve,
                              here, &out[0, 0, 0])
         else:
-            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], &bend[0],
+            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], curve,
                               here, &out[0, 0, 0])
     if not done:
         raise MemoryError("no memory for a strip of the photograph")
@@ -193,6 +195,20 @@ def counts_above(const float[:, :] plane, const uint8_t[:, :] where, const float
             for row in range(plane.shape[0]):
                 c_above(&plane[row, 0], &where[row, 0], plane.shape[1], &levels[0], levels.shape[0], &above[0])
     return found
+
+
+def normal_equations(const float[:, ::1] design, const float[::1] value, const float[::1] weight):
+    """(4, 4) and (4,): ``design`` (4, n) times its transpose and times ``value``, weighted, in double precision."""
+    if design.shape[0] != 4:
+        raise ValueError("the design has 4 rows")
+    _same(design.shape[1], value.shape[0])
+    _same(design.shape[1], weight.shape[0])
+    sums = np.zeros(20)
+    cdef double[::1] out = sums
+    if value.shape[0]:
+        with nogil:
+            c_normal(&design[0, 0], &value[0], &weight[0], value.shape[0], &out[0])
+    return sums[:16].reshape(4, 4), sums[16:]
 
 
 def mutual_nearest(const uint8_t[:, ::1] left, const uint8_t[:, ::1] right):

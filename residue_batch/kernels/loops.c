@@ -30,18 +30,23 @@ INLINE void cubic_of_row(const double *restrict term, double y, double *restrict
     cubic[3] = term[6];
 }
 
-/* Positions of a row of the frame in the shot, in 1/256 px, clamped into the photograph. ``bend``: its centre, its
- * unit and its terms along x and y; all zero, but the unit, for none. */
-INLINE void positions(const double *m, const double *bend, double row, ptrdiff_t left, ptrdiff_t cols, double last_x,
-                      double last_y, int32_t *restrict at_x, int32_t *restrict at_y)
+/* Positions of a row of the frame in the shot, in 1/256 px, clamped into the photograph. ``bend``, where there is one:
+ * its centre, its unit and its terms along x and y. */
+INLINE void positions(const double *m, const int bent, const double *bend, double row, ptrdiff_t left, ptrdiff_t cols,
+                      double last_x, double last_y, int32_t *restrict at_x, int32_t *restrict at_y)
 {
-    double along[4], down[4];
-    cubic_of_row(bend + 3, (row - bend[1]) / bend[2], along);
-    cubic_of_row(bend + 13, (row - bend[1]) / bend[2], down);
+    double along[4] = {0.0}, down[4] = {0.0};
+    if (bent) {
+        cubic_of_row(bend + 3, (row - bend[1]) / bend[2], along);
+        cubic_of_row(bend + 13, (row - bend[1]) / bend[2], down);
+    }
     for (int32_t i = 0; i < (int32_t)cols; i++) { /* 32 bits: these convert to double in a vector */
-        const double column = (double)((int32_t)left + i), place = (column - bend[0]) / bend[2];
-        const double x = column + (along[0] + place * (along[1] + place * (along[2] + place * along[3])));
-        const double y = row + (down[0] + place * (down[1] + place * (down[2] + place * down[3])));
+        double x = (double)((int32_t)left + i), y = row;
+        if (bent) {
+            const double place = (x - bend[0]) / bend[2];
+            x += along[0] + place * (along[1] + place * (along[2] + place * along[3]));
+            y += down[0] + place * (down[1] + place * (down[2] + place * down[3]));
+        }
         const double depth = 1.0 / (m[6] * x + m[7] * y + m[8]);
         double u = (m[0] * x + m[1] * y + m[2]) * depth, v = (m[3] * x + m[4] * y + m[5]) * depth;
         u = u > 0.0 ? u : 0.0; /* also for what is no number */
@@ -119,9 +124,15 @@ INLINE box_t part_of(const int32_t *restrict at_x, const int32_t *restrict at_y,
         ptrdiff_t room = 0;                                                                                            \
         for (ptrdiff_t start = 0; start < box.rows; start += STRIP) {                                                  \
             const ptrdiff_t rows = box.rows - start < STRIP ? box.rows - start : STRIP;                                \
-            for (ptrdiff_t r = 0; r < rows; r++)                                                                       \
-                positions(m, bend, (double)(box.top + start + r), box.left, box.cols, (double)(width - 1),             \
-                          (double)(height - 1), at_x + r * box.cols, at_y + r * box.cols);                             \
+            for (ptrdiff_t r = 0; r < rows; r++) {                                                                     \
+                const double row = (double)(box.top + start + r), last_x = (double)(width - 1),                        \
+                             last_y = (double)(height - 1);                                                            \
+                int32_t *to_x = at_x + r * box.cols, *to_y = at_y + r * box.cols;                                      \
+                if (bend)                                                                                              \
+                    positions(m, 1, bend, row, box.left, box.cols, last_x, last_y, to_x, to_y);                        \
+                else                                                                                                   \
+                    positions(m, 0, bend, row, box.left, box.cols, last_x, last_y, to_x, to_y);                        \
+            }                                                                                                          \
             const box_t part = part_of(at_x, at_y, rows * box.cols);                                                   \
             if (part.rows * part.cols > room) {                                                                        \
                 room = part.rows * part.cols;                                                                          \
@@ -304,19 +315,23 @@ WIDE ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const ui
         const ptrdiff_t count = pixels - start < BLOCK ? pixels - start : BLOCK;
         const float *restrict a = opacity + start;
         const uint8_t *restrict in = where + start, *restrict full = saturated ? saturated + start : where + start;
-        int32_t number = 0, sum = 0, positive = 0, bright = 0, clipped = 0, negative = 0, none = 0;
+        int32_t fixed[BLOCK], number = 0, sum = 0, positive = 0, bright = 0, clipped = 0, negative = 0, none = 0;
         int32_t low_squares = 0, high_squares = 0; /* of their low 16 bits and of the rest: 1024 of each fit */
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const int32_t here = -(int32_t)in[i], bad = -(int32_t)(a[i] != a[i]);
+        for (ptrdiff_t i = 0; i < count; i++) { /* ordered comparisons: NaN fails both and becomes the ceiling */
             const float least = a[i] > -ceiling ? a[i] : -ceiling, within = least < ceiling ? least : ceiling;
-            const int32_t v = (int32_t)((within * one + shift) - shift) & here & ~bad;
-            const int32_t up = v > 0 ? v : 0, down = v - up;
+            fixed[i] = (int32_t)((within * one + shift) - shift) * (int32_t)in[i];
+        }
+        for (ptrdiff_t i = 0; i < count; i++)
+            none += (int32_t)(a[i] != a[i]) & (int32_t)in[i];
+        for (ptrdiff_t i = 0; i < count; i++) {
+            number += in[i];
+            bright += (fixed[i] > 0 ? fixed[i] : 0) * (int32_t)full[i];
+        }
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const int32_t v = fixed[i], up = v > 0 ? v : 0, down = v - up;
             const int32_t squared = down * down; /* 1.99^2 x 2^28 < 2^31 */
-            number -= here;
-            none -= bad & here;
             sum += v;
             positive += up;
-            bright += up & -(int32_t)full[i];
             clipped += (int32_t)(v >= edge) + (int32_t)(v <= -edge);
             negative += v < 0;
             low_squares += squared & 0xffff;
@@ -380,5 +395,29 @@ WIDE void nearest(const uint64_t *restrict left, ptrdiff_t count, const uint64_t
         }
         of_left[i] = found;
         left_distance[i] = best;
+    }
+}
+
+/* ---- a shift ----------------------------------------------------------------------------- */
+
+/* Sums of the weighted normal equations of ``value`` over four ``design`` rows: 4 x 4, then 4; in double, one after
+ * the other, so that they do not depend on the number of threads. */
+WIDE void normal_equations(const float *restrict design, const float *restrict value, const float *restrict weight,
+                           ptrdiff_t count, double *restrict sums)
+{
+    double total[14] = {0.0};
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double w = weight[i];
+        const double row[5] = {design[i], design[count + i], design[2 * count + i], design[3 * count + i], value[i]};
+        int at = 0;
+        for (int j = 0; j < 4; j++)
+            for (int k = j; k < 5; k++)
+                total[at++] += w * row[j] * row[k];
+    }
+    int at = 0;
+    for (int j = 0; j < 4; j++) {
+        for (int k = j; k < 4; k++)
+            sums[4 * j + k] = sums[4 * k + j] = total[at++];
+        sums[16 + j] = total[at++];
     }
 }

@@ -34,4 +34,6 @@ void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, co
 void nearest(const uint64_t *left, ptrdiff_t count, const uint64_t *right, ptrdiff_t others, int32_t *of_left,
              int32_t *left_distance, int32_t *of_right, int32_t *right_distance);
 
+void normal_equations(const float *design, const float *value, const float *weight, ptrdiff_t count, double *sums);
+
 #endif

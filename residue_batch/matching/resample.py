@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from residue_batch import kernels
-from residue_batch.bend import NO_BEND
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box, Transform
 
@@ -79,7 +78,7 @@ def resample(shot: Array, transform: Transform, box: Box, table: U16) -> U16:
     blur near the edge stays sane; `inside` tells which they are.
     """
     levels, matrix = table.astype(np.float32), np.array(transform.matrix, np.float64)
-    bend = (transform.bend or NO_BEND).numbers
+    bend = transform.bend.numbers if transform.bend else np.empty(0)
     return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), levels, matrix, bend, box)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch import kernels
 from residue_batch.bend import POWERS, Bend
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, Transform
@@ -189,10 +190,8 @@ def _shift(window: Window, patch: F32) -> tuple[F64, F64]:
     noise = 1.0
     normal = np.eye(4)
     for _ in range(4):
-        # einsum, not @: BLAS sums depend on the number of threads
-        weighted = design * weight
-        normal = np.einsum("ik,jk->ij", weighted, design).astype(np.float64)
-        right = np.einsum("ik,k->i", weighted, value).astype(np.float64)
+        # not @: BLAS sums depend on the number of threads
+        normal, right = kernels.normal_equations(design, value, weight)
         try:
             solved = np.asarray(np.linalg.solve(normal + 1e-3 * np.eye(4), right))
         except np.linalg.LinAlgError:
