@@ -8,7 +8,7 @@ STATUS = {
     "unseen": "None of this region can be seen in both photographs.",
     "before_below_lod": "Before cleaning there was less residue than can be detected, so there is nothing to reduce.",
     "increase": "There is more residue after cleaning than before, beyond the error of measurement; the negative "
-    "reduction is kept and counted.",
+    "reduction is kept and counted. Without a clean reference it is known as a difference only, not in per cent.",
     "after_below_lob": "After cleaning there is less than a clean board shows: the reduction is at least its bound. "
     "Percentiles of the lot take it as that.",
     "no_region": "This board type does not have the region.",
