@@ -49,6 +49,8 @@ PATCH, CALM = 12.0, 0.03
 """px over which noise and shifted edges are even; noise far above CALM is of highlights that moved: larger ones."""
 GLARE = 0.1
 """Share of what metal shows beyond the rest of the region that may be light."""
+GLINT = 0.75
+"""Share of it, where metal was cleaned worse or better than the rest: most of that is lamps that moved."""
 HIDDEN = 0.5
 """Hidden pixels lie among seen ones: they differ less than blocks do."""
 WHITE, WHITE_ASSUMED = 0.15, 0.3
@@ -161,16 +163,19 @@ def glare_errors(metal: NDArray[np.int64], whole: NDArray[np.int64]) -> tuple[fl
     """Standard deviations of the loads by highlights below saturation.
 
     ``metal`` and ``whole`` are (samples, sum of opacity before, after). Residue lies on metal about as on the rest, so
-    a share `GLARE` of what metal has beyond that is taken to be light.
+    a share `GLARE` of what metal has beyond that is taken to be light. A cleaner takes off metal about as much as off
+    the rest: of what metal shows after cleaning beyond that, a share `GLINT` is.
     """
     samples, rest = int(metal[0]), int(whole[0] - metal[0])
     if not samples or not rest:
         return 0.0, 0.0
-    before, after = (
-        GLARE * abs(float(m) / samples - float(w - m) / rest) * samples / float(whole[0]) / ONE
-        for m, w in zip(metal[1:], whole[1:], strict=True)
+    scale = samples / float(whole[0]) / ONE
+    on_metal, beside = (
+        [float(v) / n for v in sums] for sums, n in ((metal[1:], samples), (whole[1:] - metal[1:], rest))
     )
-    return before, after
+    before, after = (GLARE * abs(m - r) * scale for m, r in zip(on_metal, beside, strict=True))
+    left = min(max(beside[1] / beside[0], 0.0), 2.0) if beside[0] > 0 else 1.0
+    return before, math.hypot(after, GLINT * abs(on_metal[1] - left * on_metal[0]) * scale)
 
 
 def local_error(noise: float, pixels: int) -> float:

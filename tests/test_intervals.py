@@ -16,9 +16,11 @@ from small import FLUX, SmallLot
 
 from residue_batch.board import plan_board, sources_of
 from residue_batch.budget import (
+    GLINT,
     SOURCES,
     Budget,
     difference_interval,
+    glare_errors,
     hidden_error,
     local_error,
     reduction_interval,
@@ -30,7 +32,7 @@ from residue_batch.geometry import Box
 from residue_batch.intervals import COMPONENTS, INTERVALS
 from residue_batch.outcome import Record
 from residue_batch.sampling import FEWEST, block_covariance, sampling_interval, stream
-from residue_batch.tally import merge_all
+from residue_batch.tally import ONE, merge_all
 from residue_batch.tile import walk
 
 loads = st.floats(0.01, 0.5)
@@ -127,6 +129,17 @@ def test_a_workflow_without_a_load_says_that_nothing_was_estimated(lot: SmallLot
 
 
 # the budget ------------------------------------------------------------------------------
+
+
+def test_metal_that_was_cleaned_like_the_rest_is_no_lamp_and_metal_that_was_not_is_one() -> None:
+    """Sums of opacity over 100 samples of metal and 900 beside it."""
+    alike = glare_errors(np.array([100, 2000, 200]), np.array([1000, 20000, 2000]))
+    assert alike == pytest.approx((0.0, 0.0), abs=1e-12)
+    lamp = glare_errors(np.array([100, 2000, 1200]), np.array([1000, 20000, 3000]))
+    assert lamp[0] == 0
+    # 1000 steps of opacity over 1000 samples too much
+    assert lamp[1] == pytest.approx(GLINT * 1000 / 1000 / ONE, rel=0.05)
+    assert glare_errors(np.array([0, 0, 0]), np.array([1000, 20000, 2000])) == (0.0, 0.0)
 
 
 def a_budget(before: float, after: float, **given: Any) -> Budget:
