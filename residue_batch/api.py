@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, sett
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.references import build_reference
 from residue_batch.revisit import open_run, report, status, verdicts
-from residue_batch.workers import clients, executor_of
+from residue_batch.workers import clients, executor_of, load_ahead
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -141,21 +142,22 @@ def run(
 
 def _measured(ledger: Ledger, executor: str, client: Callable[[], Client] | None) -> Iterator[Done]:
     """Results of every board that is not done yet, as they come."""
-    work = ledger.work()
+    todo = ledger.work()
+    first = next(todo, None)
+    if first is None:
+        return
+    work = chain([first], todo)
     if client is None:
+        load_ahead()
         for one in work:
             yield from measure_boards([one])
         return
-    first = next(work, None)
-    if first is None:
-        return
-    from itertools import chain
-
     from residue_batch.engine.driver import drive
 
     ledger.dashboard = str(client().dashboard_link or "")
     ledger.tell("", "")
-    yield from drive(client(), chain([first], work), executor)
+    load_ahead()
+    yield from drive(client(), work, executor)
 
 
 @contextmanager
