@@ -1,6 +1,6 @@
 """Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
 
-``loops.c`` is the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not
+``loops.c`` and ``registration.c`` are the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not
 worth a loop of its own stays with numpy and OpenCV.
 """
 
