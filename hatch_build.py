@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 KERNELS = HERE / "residue_batch" / "kernels"
 # no contraction: a pixel must have the same bits in a vector and in the remainder of a loop
-FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
 
 def compile_kernels() -> Path:

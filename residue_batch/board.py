@@ -34,13 +34,13 @@ from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude
-from residue_batch.picture import change_level, write_picture
+from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
 from residue_batch.scene import IGNORED, Scene, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan
-from residue_batch.tally import Tally, merge
-from residue_batch.tile import Sources, View, fit_tile, measure_tile, thumbnail_tile, walk
+from residue_batch.tally import Tally, count, merge
+from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
 
 
 @dataclass(frozen=True)
@@ -311,13 +311,18 @@ def fitted(board: Board, tally: Tally) -> Board:
 
 
 def measure(board: Board, tile: Box) -> Tally:
-    """One tile of the last pass: its numbers, its thumbnails, its kept planes."""
+    """One tile of the last pass: its numbers and thumbnails, where the board is, and its kept planes."""
     setting, sources = board.setting, sources_of(board)
-    planes = walk(setting.program.passes[-1], sources, tile, board.fits)
-    tally = measure_tile(sources, tile, planes) | evidence_tile(sources, tile, planes)
-    if setting.folder and setting.thumb:
-        tally |= thumbnail_tile(sources, tile, planes, thumb_scale(sources.scene.shape, setting))
-    if setting.folder and setting.program.keep:
+    program, inner = setting.program, tile.intersect(sources.scene.extent)
+    box = tile if program.keep else inner
+    planes = walk(program.passes[-1], sources, box, board.fits) if box.pixels else {}
+    tally: Tally = {"tiles": count(1)}
+    if inner.pixels:
+        here = {key: cut(plane, box, inner) for key, plane in planes.items()}
+        tally |= measure_tile(sources, inner, here) | evidence_tile(sources, inner, here)
+        if setting.folder and setting.thumb:
+            tally |= thumbnail_tile(sources, inner, here, scale_of(sources.scene.extent, setting.tile, setting.thumb))
+    if setting.folder and program.keep:
         tally |= store.write_tile(store_path(board), layout_of(board, sources.scene.shape), tile, planes)
     return tally
 
@@ -331,8 +336,11 @@ def measured(board: Board, tally: Tally) -> Board:
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:
-            scale, level = thumb_scale(scene.shape, setting), change_level(setting.program, record["values"])
-            write_picture(Path(setting.folder) / f"{key}.jpg", scene.shape, scale, tally, level)
+            scale, level = (
+                scale_of(scene.extent, setting.tile, setting.thumb),
+                change_level(setting.program, record["values"]),
+            )
+            write_picture(Path(setting.folder) / f"{key}.jpg", scene.extent, scale, tally, level)
         # the task may run again when its worker died after it was done
         if setting.program.keep and not store.is_complete(store_path(board)):
             store.close(store_path(board), layout_of(board, scene.shape), tally)
@@ -340,14 +348,6 @@ def measured(board: Board, tally: Tally) -> Board:
 
 
 # what a board leaves in the run's folder -----------------------------------------
-
-
-def thumb_scale(shape: tuple[int, int], setting: Setting) -> int:
-    """Frame pixels per thumbnail pixel: a power of two that divides the tile."""
-    scale = 1
-    while max(shape) > setting.thumb * scale and setting.tile % (2 * scale) == 0:
-        scale *= 2
-    return scale
 
 
 def store_path(board: Board) -> Path:

@@ -70,6 +70,19 @@ def tiles(shape: tuple[int, int], size: int) -> Iterator[Box]:
             yield Box(top, left, min(top + size, height), min(left + size, width))
 
 
+def snug(mask: Array, covers: Box, step: int) -> Box:
+    """The smallest box that holds all of a mask, with edges on multiples of ``step``, clipped to what the mask covers.
+
+    Empty where nothing is set.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return Box(covers.top, covers.left, covers.top, covers.left)
+    top, bottom = covers.top + int(rows[0]), covers.top + int(rows[-1]) + 1
+    left, right = covers.left + int(columns[0]), covers.left + int(columns[-1]) + 1
+    return Box(top - top % step, left - left % step, bottom + -bottom % step, right + -right % step).intersect(covers)
+
+
 def strips(height: int, rows: int = 64) -> Iterator[slice]:
     """Slices of ``rows`` rows that cover ``height``: what a kernel keeps in cache."""
     for top in range(0, height, rows):

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from residue_batch.errors import ResidueError
-from residue_batch.geometry import Array
+from residue_batch.geometry import Array, Box
 from residue_batch.program import AFTER, BEFORE, PHASES, Program
-from residue_batch.scene import IGNORED
+from residue_batch.scene import GRID, IGNORED
 from residue_batch.tally import Tally, select
 
 RESIDUE = (230, 30, 140)
@@ -28,15 +28,24 @@ _FULL_OPACITY = 0.25  # of white: the overlay is opaque from here on
 _FAINT = 0.025  # opacity from which residue is painted
 
 
-def assemble(tally: Tally, picture: str, size: tuple[int, int], scale: int) -> Array | None:
-    """Put a picture together from its tiles; None if it was not made."""
+def scale_of(extent: Box, tile: int, longest: int) -> int:
+    """Pixels of the frame per pixel of a picture at most ``longest`` long: a power of two that divides tile and grid."""
+    scale = 1
+    while max(extent.shape) > longest * scale and tile % (2 * scale) == GRID % (2 * scale) == 0:
+        scale *= 2
+    return scale
+
+
+def assemble(tally: Tally, picture: str, extent: Box, scale: int) -> Array | None:
+    """Put a picture of a part of the frame together from its tiles; None if it was not made."""
     parts = select(tally, f"thumb/{picture}")
     if not parts:
         return None
     first = next(iter(parts.values()))
-    whole = np.zeros((*size, *first.shape[2:]), np.uint8)
+    height, width = (-(-size // scale) for size in extent.shape)
+    whole = np.zeros((height, width, *first.shape[2:]), np.uint8)
     for place, part in parts.items():
-        top, left = (int(v) // scale for v in place.split("/"))
+        top, left = ((int(v) - first) // scale for v, first in zip(place.split("/"), extent[:2], strict=True))
         whole[top : top + part.shape[0], left : left + part.shape[1]] = part
     return whole
 
@@ -74,10 +83,9 @@ def change_level(program: Program, values: Mapping[str, Any]) -> float | None:
     return found
 
 
-def write_picture(path: Path, shape: tuple[int, int], scale: int, tally: Tally, level: float | None = None) -> None:
-    """Write the three panels side by side as JPEG; ``level`` as in ``overlay``."""
-    size = (-(-shape[0] // scale), -(-shape[1] // scale))
-    made = {name: assemble(tally, name, size, scale) for name in _pictures(tally)}
+def write_picture(path: Path, extent: Box, scale: int, tally: Tally, level: float | None = None) -> None:
+    """Write the three panels side by side as JPEG; they show ``extent``, and ``level`` is as in ``overlay``."""
+    made = {name: assemble(tally, name, extent, scale) for name in _pictures(tally)}
     raw = {phase: made[f"raw.{phase}"] for phase in PHASES}
     shown = {p: image for p in PHASES if (image := made.get(f"shown.{p}")) is not None}
     hidden, inside, before, after = made["hidden"], made["outline"], raw[BEFORE], raw[AFTER]

@@ -16,7 +16,7 @@ from residue_batch.areas import areas_of, outline_mask
 from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
-from residue_batch.geometry import Array, Box, Transform
+from residue_batch.geometry import Array, Box, Transform, snug
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import FULL_SCALE, Tone, blur, code_table, inside, linear_table, resample
@@ -24,6 +24,9 @@ from residue_batch.matching.samples import Anchor, Patch, anchors_of, patch_of
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
+
+GRID = 64
+"""px on which tiles, and parts of tiles that are measured by themselves, begin and end."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Scene:
         (h, w) uint32 region bits; bit 0 is ``whole``.
     regions
         Names of the bits, ``whole`` first.
+    extent
+        What of the frame holds the outline, on multiples of `GRID`.
     white
         (c,) float32, linear light, 1 = full scale.
     registration
@@ -64,6 +69,7 @@ class Scene:
     clean: Array | None
     mask: Array
     regions: tuple[str, ...]
+    extent: Box
     white: Array
     white_assumed: bool
     registration: Registration | None = None
@@ -181,6 +187,7 @@ def _scene(
         clean=light if clean else None,
         mask=mask,
         regions=tuple(regions),
+        extent=snug(regions[WHOLE], Box.whole(shape), GRID),
         white=white,
         white_assumed=assumed,
     )

@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from residue_batch.geometry import Array, Box, Transform
+from residue_batch.geometry import Array, Box, Transform, snug
 from residue_batch.matching.common import cleaner
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
 from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
-from residue_batch.scene import IGNORED, Scene
+from residue_batch.scene import GRID, IGNORED, Scene
 from residue_batch.step import full_scale
 from residue_batch.steps.unmix import contrast
 from residue_batch.tally import Tally, count
@@ -128,6 +128,11 @@ MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {
 assert MAKERS.keys() == BUILTINS.keys()
 
 
+def cut(plane: Array, covers: Box, box: Box) -> Array:
+    """The part of a plane on a box; a colour has no place."""
+    return plane if plane.ndim == 1 or covers == box else plane[..., *box.within(covers)]
+
+
 def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Planes:
     """Run one pass on one tile.
 
@@ -139,19 +144,12 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
     planes: Planes = {}
     boxes: dict[Key, Box] = {}
 
-    def cut(key: Key, box: Box) -> Array:
-        array = planes[key]
-        if array.ndim == 1 or boxes[key] == box:
-            return array
-        rows, columns = box.within(boxes[key])
-        return array[..., rows, columns]
-
     for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
         box = tile.grow(margin, frame)
         reach = tile.grow(margin + node.halo, frame)
 
         def read(key: Key, reach: Box = reach) -> Array:
-            return cut(key, reach)
+            return cut(planes[key], boxes[key], reach)
 
         if node.step is None:
             made = MAKERS[node.key.plane](sources, node, reach, read)
@@ -165,10 +163,10 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
             )
         planes[node.key], boxes[node.key] = made, reach
         if reach != box and made.ndim > 1:
-            planes[node.key], boxes[node.key] = cut(node.key, box), box
+            planes[node.key], boxes[node.key] = cut(made, reach, box), box
         for key in frees:
             del planes[key]
-    return {key: cut(key, tile) for key in planes}
+    return {key: cut(plane, boxes[key], tile) for key, plane in planes.items()}
 
 
 def fit_tile(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Tally:
@@ -195,28 +193,35 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
     ``pixels/<region>`` and ``observable/<region>`` count the area behind the numbers.
     """
     bits = sources.scene.bits(tile)
-    union = int(np.bitwise_or.reduce(bits, axis=None))
-    areas = {index: (bits >> index) & 1 != 0 for index in range(len(sources.scene.regions)) if union >> index & 1}
-    selected: dict[tuple[Key, int], Array] = {}
-
-    def select(where: Key, index: int) -> Array:
-        if (where, index) not in selected:
-            selected[where, index] = planes[where] & areas[index]
-        return selected[where, index]
-
-    observable = Key("observable")
     tally: Tally = {"tiles": count(1)}
-    for index, area in areas.items():
-        tally[f"pixels/{index}"] = count(int(np.count_nonzero(area)))
-        tally[f"observable/{index}"] = count(int(np.count_nonzero(select(observable, index))))
+    for index in range(len(sources.scene.regions)):
+        area = bits & np.uint32(1 << index) != 0
+        here = snug(area, tile, GRID)
+        if here.pixels:
+            within = {key: cut(plane, tile, here) for key, plane in planes.items()}
+            tally |= _measure_region(sources, index, here.crop(area, tile), here, within)
+    return tally
+
+
+def _measure_region(sources: Sources, index: int, area: Array, box: Box, planes: Planes) -> Tally:
+    """What a box adds for one region; ``area`` are its pixels there."""
+    selected: dict[Key, Array] = {}
+
+    def select(where: Key) -> Array:
+        if where not in selected:
+            selected[where] = planes[where] & area
+        return selected[where]
+
+    tally: Tally = {
+        f"pixels/{index}": count(int(np.count_nonzero(area))),
+        f"observable/{index}": count(int(np.count_nonzero(select(Key("observable"))))),
+    }
     for measured in sources.program.measures:
-        for phase, keys, where in measured.inputs:
-            for index in areas if measured.by_region else [0] if 0 in areas else []:
-                part = measured.measure(
-                    *(planes[key] for key in keys), where=select(where, index), at=tile, frame=sources.scene.shape
-                )
-                start = f"{measured.key}/{phase}/{index}"
-                tally |= {f"{start}/{name}": value for name, value in part.items()}
+        for phase, keys, where in measured.inputs if measured.by_region or index == 0 else ():
+            part = measured.measure(
+                *(planes[key] for key in keys), where=select(where), at=box, frame=sources.scene.shape
+            )
+            tally |= {f"{measured.key}/{phase}/{index}/{name}": value for name, value in part.items()}
     return tally
 
 
@@ -233,21 +238,24 @@ def _shrunk(plane: Array, scale: int) -> Array:
 def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> Tally:
     """Small pictures of a tile for the report: names are ``thumb/<picture>/<top>/<left>``.
 
-    ``scale`` divides the tile size, so blocks never straddle tiles.
+    ``scale`` divides the tile size, so blocks never straddle tiles. The eye needs few pixels of a block.
     """
+    fine, coarse = min(scale, 2), min(scale, 4)
+    each = (slice(None, None, coarse),) * 2
+
+    def small(sparse: Array) -> Array:
+        return _shrunk(np.ascontiguousarray(sparse), scale // coarse)
+
     pictures: dict[str, Array] = {}
     for phase in PHASES:
         raw = planes[Key("raw", phase)]
-        small = np.stack([_shrunk(channel, scale) for channel in raw], axis=-1)
-        pictures[f"raw.{phase}"] = small if raw.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+        shot = np.stack([_shrunk(np.ascontiguousarray(plane[::fine, ::fine]), scale // fine) for plane in raw], axis=-1)
+        pictures[f"raw.{phase}"] = shot if raw.dtype == np.uint8 else (shot >> 8).astype(np.uint8)
         shown = shown_plane(sources.program, phase)
         if shown is not None:
-            # one pixel in 16 is enough for the eye
-            sparse = planes[shown][:: min(scale, 4), :: min(scale, 4)]
-            coded = (np.clip(sparse, 0, 1) * np.float32(255)).astype(np.uint8)
-            pictures[f"shown.{phase}"] = _shrunk(coded, max(scale // 4, 1))
-    pictures["hidden"] = _shrunk((~planes[Key("observable")]).view(np.uint8) * np.uint8(255), scale)
-    pictures["outline"] = _shrunk((sources.scene.bits(tile) & 1).astype(np.uint8) * np.uint8(255), scale)
+            pictures[f"shown.{phase}"] = small((np.clip(planes[shown][each], 0, 1) * np.float32(255)).astype(np.uint8))
+    pictures["hidden"] = small((~planes[Key("observable")][each]).view(np.uint8) * np.uint8(255))
+    pictures["outline"] = small((sources.scene.bits(tile)[each] & 1).astype(np.uint8) * np.uint8(255))
     return {f"thumb/{name}/{tile.top}/{tile.left}": picture for name, picture in pictures.items()}
 
 

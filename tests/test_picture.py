@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residue_batch.geometry import tiles
+from residue_batch.geometry import Box, tiles
 from residue_batch.picture import HIDDEN, REMOVED, RESIDUE, assemble, overlay, plane_picture, write_picture, write_png
 from residue_batch.tile import _shrunk
 
@@ -23,14 +23,13 @@ def test_tiles_make_the_picture_that_the_whole_makes(height: int, width: int, ti
         f"thumb/x/{b.top}/{b.left}": _shrunk(plane[b.top : b.bottom, b.left : b.right], scale)
         for b in tiles((height, width), tile)
     }
-    size = (-(-height // scale), -(-width // scale))
-    made = assemble(tally, "x", size, scale)
+    made = assemble(tally, "x", Box(0, 0, height, width), scale)
     assert made is not None
     assert np.array_equal(made, _shrunk(plane, scale))
 
 
 def test_a_picture_that_was_not_made_is_none() -> None:
-    assert assemble({}, "x", (3, 3), 1) is None
+    assert assemble({}, "x", Box(0, 0, 3, 3), 1) is None
 
 
 def test_the_overlay_shows_what_is_left_gone_and_hidden() -> None:
@@ -59,13 +58,13 @@ def test_three_panels_are_written_whole(tmp_path: Path, channels: int) -> None:
     for name in ("hidden", "outline", "shown.before", "shown.after"):
         tally[f"thumb/{name}/0/0"] = np.zeros((20, 30), np.uint8)
     path = tmp_path / "sub" / "b.jpg"
-    write_picture(path, (40, 60), 2, tally)
+    write_picture(path, Box(0, 0, 40, 60), 2, tally)
     image = cv2.imread(str(path))
     assert image is not None
     assert image.shape == (20, 90, 3)
     assert [p.name for p in path.parent.iterdir()] == ["b.jpg"]
     data = path.read_bytes()
-    write_picture(path, (40, 60), 2, dict(reversed(tally.items())))
+    write_picture(path, Box(0, 0, 40, 60), 2, dict(reversed(tally.items())))
     assert path.read_bytes() == data
 
 

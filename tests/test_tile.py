@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import EVERY_STEP, FLUX, SHAPE, SmallLot
 
-from residue_batch.board import Board, every_plane, plan_board, sources_of, thumb_scale
+from residue_batch.board import Board, every_plane, plan_board, sources_of
 from residue_batch.engine.inline import identify
 from residue_batch.geometry import Box, tiles
+from residue_batch.picture import scale_of
 from residue_batch.program import PHASES, Key
 from residue_batch.tally import merge_all
 from residue_batch.tile import fit_tile, measure_tile, shown_plane, thumbnail_tile, walk
@@ -152,7 +152,7 @@ def test_excluded_planes_are_not_observable(board: Board, whole: list[dict[Key, 
 @pytest.mark.parametrize("size", [64, 128, 192])
 def test_thumbnails_of_tiles_fit_together(board: Board, size: int) -> None:
     sources = sources_of(board)
-    scale = thumb_scale(SHAPE, replace(board.setting, tile=size, thumb=100))
+    scale = scale_of(FRAME, size, 100)
     assert size % scale == 0
     visit = sources.program.passes[-1]
     tally = merge_all(

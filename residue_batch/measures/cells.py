@@ -20,7 +20,9 @@ from residue_batch.tally import Tally, fixed
 CELL = 4
 """Side of a cell, px."""
 
-_BLOCK = 2 * CELL
+BLOCK = 2 * CELL
+"""Side of two cells: what a neighbourhood of cells is made of."""
+
 _CUT = "cut"
 
 
@@ -42,18 +44,6 @@ def seen(plane: Array, where: Mask) -> Array:
 def total(values: Array) -> int:
     """The sum of int16 values: float64 adds integers below 2^53 exactly."""
     return int(cv2.sumElems(values)[0]) if values.size else 0
-
-
-def snug(where: Mask, at: Box) -> Box:
-    """The part of a tile that holds all of ``where``, in whole blocks; empty where nothing counts."""
-    rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
-    if not len(rows):
-        return Box(at.top, at.left, at.top, at.left)
-    top, bottom = at.top + int(rows[0]), at.top + int(rows[-1]) + 1
-    left, right = at.left + int(columns[0]), at.left + int(columns[-1]) + 1
-    return Box(top - top % _BLOCK, left - left % _BLOCK, bottom + -bottom % _BLOCK, right + -right % _BLOCK).intersect(
-        at
-    )
 
 
 def cell_sums(values: Array, where: Mask, at: Box, frame: tuple[int, int]) -> tuple[Cells, Tally]:
@@ -79,8 +69,8 @@ def cell_sums(values: Array, where: Mask, at: Box, frame: tuple[int, int]) -> tu
     """
     if not values.size:
         return Cells(np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32)), {}
-    before = at.top % _BLOCK, at.left % _BLOCK
-    after = -at.bottom % _BLOCK, -at.right % _BLOCK
+    before = at.top % BLOCK, at.left % BLOCK
+    after = -at.bottom % BLOCK, -at.right % BLOCK
     counted: Array = where.view(np.uint8) * np.uint8(CELL * CELL)
     if any(before + after):
         border = before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT
@@ -104,7 +94,7 @@ def _taken_out(cells: Cells, at: Box, before: tuple[int, int], after: tuple[int,
     for r, c in cut:
         block = np.s_[2 * r : 2 * r + 2, 2 * c : 2 * c + 2]
         if cells.pixels[block].any():
-            address = f"{_CUT}/{at.top // _BLOCK + r}/{at.left // _BLOCK + c}"
+            address = f"{_CUT}/{at.top // BLOCK + r}/{at.left // BLOCK + c}"
             found[address] = np.stack([part[block].astype(np.int64) for part in cells])
         for part in cells:
             part[block] = 0

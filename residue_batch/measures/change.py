@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from residue_batch.geometry import Array, Box
+from residue_batch.geometry import Array, Box, snug
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import CELL, Cells, cell_sums, joined, seen, snug, total
+from residue_batch.measures.cells import BLOCK, CELL, Cells, cell_sums, joined, seen, total
 from residue_batch.step import Mask, Plane
 from residue_batch.tally import ONE, Tally, count
 
@@ -123,7 +123,7 @@ def change(before: Plane, after: Plane, *, where: Mask, at: Box, frame: tuple[in
     before, after
         The plane of ``unmix`` of either phase.
     """
-    box = snug(where, at)
+    box = snug(where, at, BLOCK)
     here = box.within(at)
     where = where[here]
     first, second = seen(before[here], where), seen(after[here], where)

@@ -8,9 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from residue_batch.geometry import Array, Box
+from residue_batch.geometry import Array, Box, snug
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import Cells, cell_sums, joined, seen, snug
+from residue_batch.measures.cells import BLOCK, Cells, cell_sums, joined, seen
 from residue_batch.step import Mask, Plane
 from residue_batch.tally import CEILING, ONE, Tally, count
 
@@ -75,7 +75,7 @@ def density(opacity: Plane, *, where: Mask, at: Box, frame: tuple[int, int]) -> 
     opacity
         The plane of ``unmix``.
     """
-    box = snug(where, at)
+    box = snug(where, at, BLOCK)
     here = box.within(at)
     where = where[here]
     cells, cut = cell_sums(seen(opacity[here], where).astype(np.float32), where, box, frame)
