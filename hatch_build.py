@@ -23,7 +23,10 @@ FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "
 
 def compile_kernels() -> Path:
     """Build ``residue_batch.kernels.bindings`` beside its source."""
-    sources = [str(KERNELS / name) for name in ("bindings.pyx", "loops.c", "registration.c")]
+    sources = [
+        str(KERNELS / name)
+        for name in ("bindings.pyx", "evidence.c", "light.c", "loops.c", "registration.c", "sample.c")
+    ]
     module = Extension("residue_batch.kernels.bindings", sources, include_dirs=[str(KERNELS)], extra_compile_args=FLAGS)
     with tempfile.TemporaryDirectory() as folder:
         built = cythonize([module], build_dir=folder, quiet=True)

@@ -30,7 +30,7 @@ from residue_batch.matching.forensics import diagnose
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.light_error import with_error
 from residue_batch.matching.quality import Quality, board_points, quality_of
-from residue_batch.matching.registration import Registration, register
+from residue_batch.matching.registration import Registration, grey, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude
@@ -208,11 +208,11 @@ def _matched(board: Board, phase: str) -> Match:
     if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
     pair = board.setting.board_type.reference == "pair"
-    own = phase == BEFORE and pair
-    found = scene.registration if own else register(shot.pixels, scene.target)
+    own, seen = phase == BEFORE and pair, grey(shot.pixels)
+    found = scene.registration if own else register(seen, scene.target)
     transform = found.transform if found else Transform()
     points = board_points(scene.mask, IGNORED, scene.clean)
-    quality = quality_of(shot.pixels, transform, scene.target.windows, points)
+    quality = quality_of(shot.pixels, seen, transform, scene.target.windows, points)
     gate_focus(gates, phase, found, quality)
     gate_match(gates, phase, found, shot.pixels.shape, scene.shape)
     gate_exposure(gates, phase, quality)

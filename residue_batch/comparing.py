@@ -183,7 +183,7 @@ def _aligned(
     textured = field[field[..., 2] > 0.5]
     same = likeness(frame.pixels, shot.pixels, found.transform)
     differ = unlike(frame.header, shot.header)
-    blur = blur_of(shot.pixels, found.transform, target.windows)
+    blur = blur_of(grey(shot.pixels), found.transform, target.windows)
     turned = abs(found.rotation_deg) > Gates().max_rotation_deg
     verdict = "same_photo" if same.copied(unlike=bool(differ)) else "rotated" if turned else "same_board"
     return replace(

@@ -11,7 +11,9 @@ are integers, so that their order does not matter. Names are ``evidence/...``:
 ``metal/<region>``
     (3,): samples where every channel of the clean board is above `METAL`, and the sums of their opacities.
 ``leverage/<phase>/<region>``
-    (2 C + 5,): sums of what moves the load with gain, field and white; see `leverage_of`.
+    (2 C + 5,): what a relative error of gain, field and white is worth in opacity, up to its sign, summed. With
+    ``I = B + a (W - B)``: ``da / dlog(gain_c) = -I_c (W - B)_c / |W - B|^2``, times x, y, x^2, xy, y^2 and summed over
+    the channels for the field, and ``da / dlog(W_c) = -a W_c (W - B)_c / |W - B|^2``.
 ``hidden/<region>``
     (2,): samples that an exclusion hides after cleaning only, and the sum of their opacities before.
 """
@@ -19,10 +21,12 @@ are integers, so that their order does not matter. Names are ``evidence/...``:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch import kernels
 from residue_batch.geometry import Array, Box
 from residue_batch.matching.samples import units_of
 from residue_batch.program import AFTER, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
@@ -41,7 +45,7 @@ METAL = 0.15
 """Linear light of every channel above which a clean surface may mirror a lamp."""
 _CONTRAST = 0.3
 
-F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
 
 
 def blocks_of(shape: tuple[int, int]) -> tuple[int, int]:
@@ -82,55 +86,46 @@ def evidence_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
     down, across = blocks_of(sources.scene.shape)
     block = (rows // BLOCK) * across + columns // BLOCK
     x, y = units_of(columns, rows, sources.scene.shape)
-    place = np.stack([x, y, x * x, x * y, y * y])
-    board, white = _reference(sources, tile, planes, grid, at), sources.scene.white.astype(np.float64)[:, None]
 
-    def sparse(measured: Measured, phase: str) -> Array:
-        return planes[_plane(measured, phase)][grid].ravel()[at]
+    @cache
+    def sparse(plane: Key) -> Array:
+        return planes[plane][grid].ravel()[at]
 
-    loads = [fixed(sparse(primary, phase)) for phase in PHASES]
-    metal = board.min(axis=0) > METAL
-    leverage = [np.rint(leverage_of(v / ONE, board, white, place) * FINE).astype(np.int64) for v in loads]
-    levels = [(sparse(m, phase), np.float32(tau)) for m, tau in levels_of(sources.program) for phase in PHASES]
-    counted = [np.ones(at.size), *loads, *(values > tau for values, tau in levels)]
-    near = [np.abs(values - tau) < np.float32(width_of(float(tau))) for values, tau in levels]
-    inside, union = bits.ravel()[at], int(np.bitwise_or.reduce(bits.ravel()[at]))
-    for index in range(len(sources.scene.regions)):
-        if not union >> index & 1:
-            continue
-        here = np.flatnonzero(inside >> index & 1)
-        # float64 sums of integers below 2^53 are exact
-        sums = [np.bincount(block[here], values[here], minlength=down * across) for values in counted]
-        found[f"evidence/blocks/{index}"] = np.array(sums).astype(np.int64)
-        found[f"evidence/near/{index}"] = np.array([np.count_nonzero(values[here]) for values in near], np.int64)
-        shiny = [np.count_nonzero(metal[here]), *(int(v[here][metal[here]].sum(dtype=np.int64)) for v in loads)]
-        found[f"evidence/metal/{index}"] = np.array(shiny, np.int64)
-        for phase, derivatives in zip(PHASES, leverage, strict=True):
-            found[f"evidence/leverage/{phase}/{index}"] = derivatives[:, here].sum(axis=1)
+    levels = [(_plane(m, phase), tau) for m, tau in levels_of(sources.program) for phase in PHASES]
+    sums = kernels.evidence(
+        bits.ravel()[at],
+        block.astype(np.int32),
+        x,
+        y,
+        _reference(sources, tile, planes, grid, at),
+        sources.scene.white.astype(np.float64),
+        np.array([fixed(sparse(_plane(primary, phase))) for phase in PHASES], np.int32),
+        np.array([sparse(plane) for plane, _ in levels], np.float32).reshape(len(levels), at.size),
+        np.array([tau for _, tau in levels], np.float32),
+        np.array([width_of(tau) for _, tau in levels], np.float32),
+        len(sources.scene.regions),
+        down * across,
+        ONE,
+        FINE,
+        METAL,
+    )
+    for index, (blocks, near, metal, leverage) in enumerate(zip(*sums, strict=True)):
+        if blocks[0].any():
+            parts = {"blocks": blocks, "near": near, "metal": metal}
+            parts |= {f"leverage/{phase}": part for phase, part in zip(PHASES, leverage, strict=True)}
+            found |= {f"evidence/{name}/{index}": part for name, part in parts.items()}
     return found
-
-
-def leverage_of(opacity: F64, board: F64, white: F64, place: F64) -> F64:
-    """(2 C + 5, n): what a relative error of gain, field and white is worth in opacity, up to its sign.
-
-    With ``I = B + a (W - B)``: ``da / dlog(gain_c) = -I_c (W - B)_c / |W - B|^2``, times x, y, x^2, xy, y^2 and
-    summed over the channels for the field, and ``da / dlog(W_c) = -a W_c (W - B)_c / |W - B|^2``.
-    """
-    span = white - board
-    unit = span / np.maximum((span * span).sum(axis=0), 1e-6)
-    gain = (board + opacity * span) * unit
-    return np.concatenate([gain, gain.sum(axis=0) * place, opacity * white * unit])
 
 
 def _plane(measured: Measured, phase: str) -> Key:
     return next(keys[0] for at, keys, _ in measured.inputs if at == phase)
 
 
-def _reference(sources: Sources, tile: Box, planes: Planes, grid: tuple[slice, slice], at: Array) -> F64:
+def _reference(sources: Sources, tile: Box, planes: Planes, grid: tuple[slice, slice], at: Array) -> F32:
     """(C, n) clean colour of the samples."""
     known = planes.get(Key("reference"))
     sparse = sources.scene.reference_at(tile, grid) if known is None else known[:, *grid]
-    return np.asarray(sparse.reshape(len(sparse), -1)[:, at], np.float64)
+    return np.ascontiguousarray(sparse.reshape(len(sparse), -1)[:, at], np.float32)
 
 
 def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid: tuple[slice, slice]) -> Tally:

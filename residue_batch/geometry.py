@@ -109,6 +109,11 @@ class Transform:
     def array(self) -> Array:
         return np.array(self.matrix, np.float64).reshape(3, 3)
 
+    @property
+    def numbers(self) -> tuple[Array, Array]:
+        """The matrix (9,) and the bend (23,), or (0,) without one; for kernels."""
+        return np.array(self.matrix, np.float64), self.bend.numbers if self.bend else np.empty(0)
+
     def inverse(self) -> Transform:
         """From the shot to the frame, without the bend."""
         return Transform.of(np.linalg.inv(self.array))

@@ -29,7 +29,7 @@ _FAINT = 0.025  # opacity from which residue is painted
 
 
 def scale_of(extent: Box, tile: int, longest: int) -> int:
-    """Pixels of the frame per pixel of a picture at most ``longest`` long: a power of two that divides tile and grid."""
+    """Frame pixels per pixel of a picture at most ``longest`` long: a power of two that divides tile and grid."""
     scale = 1
     while max(extent.shape) > longest * scale and tile % (2 * scale) == GRID % (2 * scale) == 0:
         scale *= 2

@@ -20,7 +20,7 @@ from residue_batch.geometry import Array, Box, Transform, snug
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import FULL_SCALE, Tone, blur, code_table, inside, linear_table, resample
-from residue_batch.matching.samples import Anchor, Patch, anchors_of, patch_of
+from residue_batch.matching.samples import Anchors, Patch, anchors_of, patch_of
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
@@ -64,7 +64,7 @@ class Scene:
     shape: tuple[int, int]
     channels: int
     target: Target
-    anchors: tuple[Anchor, ...]
+    anchors: Anchors
     patch: Patch | None
     clean: Array | None
     mask: Array

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import FLUX, SmallLot
 
+from residue_batch import kernels
 from residue_batch.board import plan_board, sources_of
 from residue_batch.budget import (
     GLINT,
@@ -27,7 +28,7 @@ from residue_batch.budget import (
     zero_error,
 )
 from residue_batch.engine.inline import identify, run_inline
-from residue_batch.evidence import BLOCK, blocks_of, evidence_tile, levels_of, leverage_of, width_of
+from residue_batch.evidence import BLOCK, blocks_of, evidence_tile, levels_of, width_of
 from residue_batch.geometry import Box
 from residue_batch.intervals import COMPONENTS, INTERVALS
 from residue_batch.outcome import Record
@@ -251,15 +252,27 @@ def test_the_covariance_of_blocks_is_that_of_drawing_them_again() -> None:
 
 def test_leverages_are_the_derivatives_of_opacity() -> None:
     random = np.random.default_rng(1)
-    board, white = random.uniform(0.02, 0.4, (3, 50)), np.array([[0.7], [0.72], [0.69]])
-    opacity, place = random.uniform(0, 0.9, 50), random.uniform(-1, 1, (5, 50))
+    board, white = random.uniform(0.02, 0.4, (3, 50)).astype(np.float32), np.array([[0.7], [0.72], [0.69]])
+    opacity, place = random.integers(0, 14000, 50) / ONE, random.uniform(-1, 1, (5, 50))
     image = board + opacity * (white - board)
+
+    def leverage(opacity: float, board: np.ndarray, x: float, y: float) -> np.ndarray:
+        sample = (np.ones(1, np.uint32), np.zeros(1, np.int32), np.array([x]), np.array([y]), board[:, None].copy())
+        loads, none = np.full((2, 1), opacity * ONE, np.int32), np.zeros(0, np.float32)
+        fine = 1e9
+        sums = kernels.evidence(
+            *sample, white.ravel(), loads, np.zeros((0, 1), np.float32), none, none, 1, 1, ONE, fine, 1
+        )
+        return np.asarray(sums[3][0, 0] / fine)
 
     def unmixed(image: np.ndarray, white: np.ndarray) -> np.ndarray:
         span = white - board
         return np.asarray(((image - board) * span).sum(0) / (span * span).sum(0))
 
-    found, small_step = leverage_of(opacity, board, white, place), 1e-6
+    # the terms of a place are x, y, x^2, xy, y^2
+    x, y = place[:2]
+    place = np.stack([x, y, x * x, x * y, y * y])
+    found, small_step = np.stack([leverage(*sample) for sample in zip(opacity, board.T, x, y, strict=True)], 1), 1e-6
     for channel in range(3):
         scale = np.ones((3, 1))
         scale[channel] += small_step

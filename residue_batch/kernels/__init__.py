@@ -1,7 +1,7 @@
 """Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
 
-``loops.c`` and ``registration.c`` are the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not
-worth a loop of its own stays with numpy and OpenCV.
+The C files are the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not worth a loop of its own
+stays with numpy and OpenCV.
 """
 
 from residue_batch.kernels.bindings import (
@@ -9,12 +9,17 @@ from residue_batch.kernels.bindings import (
     blurred_and_scaled,
     contrast,
     counts_above,
+    cubic_window,
+    evidence,
+    light_sums,
     mutual_nearest,
-    normal_equations,
+    normal_below,
     opacity_sums,
     sample,
     scaled,
+    shift,
     unmix,
+    window_samples,
 )
 
 __all__ = [
@@ -22,10 +27,15 @@ __all__ = [
     "blurred_and_scaled",
     "contrast",
     "counts_above",
+    "cubic_window",
+    "evidence",
+    "light_sums",
     "mutual_nearest",
-    "normal_equations",
+    "normal_below",
     "opacity_sums",
     "sample",
     "scaled",
+    "shift",
     "unmix",
+    "window_samples",
 ]

@@ -23,7 +23,7 @@ int sample_u16(const uint16_t *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_
                const double *matrix, const double *bend, box_t box, uint16_t *out);
 
 void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
-                int radius, ptrdiff_t every, box_t window, float *line, uint16_t *out);
+                int radius, ptrdiff_t every_row, ptrdiff_t every, box_t window, float *line, uint16_t *out);
 void blur_scale(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                 int radius, const float *factor, ptrdiff_t apart, ptrdiff_t past, float gain, float *line, float *out);
 void scale(const uint16_t *light, ptrdiff_t count, float factor, float *out);
@@ -38,9 +38,72 @@ ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const uint8_t
 void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, const float *levels, ptrdiff_t number,
                   int64_t *above);
 
+/* Sparse samples of a board: where they lie, their clean colour by channel, the load there in fixed point by phase. */
+typedef struct {
+    ptrdiff_t count, channels;
+    const uint32_t *bits; /* the regions of each */
+    const int32_t *block;
+    const double *x, *y, *white;
+    const float *board;
+    const int32_t *loads;
+} samples_t;
+
+/* Levels of opacity, and the samples of the plane that each is held against. */
+typedef struct {
+    ptrdiff_t count;
+    const float *planes, *tau, *within;
+} levels_t;
+
+void evidence(samples_t of, levels_t levels, ptrdiff_t regions, ptrdiff_t blocks, double one, double fine, float metal,
+              int64_t *in_block, int64_t *near, int64_t *shiny, int64_t *lever);
+
+/* A photograph, and where the frame lies in it. */
+typedef struct {
+    ptrdiff_t height, width, channels;
+    const double *matrix, *bend; /* NULL without a bend */
+} photograph_t;
+
+/* The displacement along one axis, from its ten terms; see ``bend.py``. */
+INLINE double displaced(const double *t, double x, double y)
+{
+    return t[0] + x * (t[1] + x * (t[3] + x * t[6])) + y * (t[2] + x * (t[4] + x * t[7]) + y * (t[5] + x * t[8] + y * t[9]));
+}
+
+/* Where a point of the frame lies in a photograph. */
+INLINE void seen_at(photograph_t of, double x, double y, double *u, double *v)
+{
+    const double *m = of.matrix, *bend = of.bend;
+    if (bend) {
+        const double a = (x - bend[0]) / bend[2], b = (y - bend[1]) / bend[2];
+        x += displaced(bend + 3, a, b);
+        y += displaced(bend + 13, a, b);
+    }
+    const double depth = 1.0 / (m[6] * x + m[7] * y + m[8]);
+    *u = (m[0] * x + m[1] * y + m[2]) * depth;
+    *v = (m[3] * x + m[4] * y + m[5]) * depth;
+}
+
+int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *out);
+
+int spoilt(const uint16_t *light, photograph_t of, box_t box, uint16_t limit, uint8_t *bad);
+void beside(const uint8_t *bad, box_t box, box_t grid, ptrdiff_t down, ptrdiff_t across, ptrdiff_t reach, uint8_t *out);
+
+/* The samples of a light fit, window by window. */
+typedef struct {
+    ptrdiff_t samples, channels, windows;
+    const int64_t *starts;
+    const double *ratio, *contrast, *bend, *terms;
+    double noise, speckle, uneven, tukey;
+} fit_t;
+
+void light_sums(fit_t of, const double *solved, const double *film, double widen, double *weight, double *rest,
+                double *sums);
+void normal_below(const double *value, ptrdiff_t count, double *out);
+
 void nearest(const uint64_t *left, ptrdiff_t count, const uint64_t *right, ptrdiff_t others, int32_t *of_left,
              int32_t *left_distance, int32_t *of_right, int32_t *right_distance);
 
-void normal_equations(const float *design, const float *value, const float *weight, ptrdiff_t count, double *sums);
+int shift(const float *design, const float *value, ptrdiff_t count, int rounds, float *work, double *solved,
+          double *normal, double *noise);
 
 #endif

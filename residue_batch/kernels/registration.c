@@ -1,6 +1,8 @@
 /* Inner loops of registration. */
 #include "loops.h"
 
+#include <math.h>
+
 /* ---- features ---------------------------------------------------------------------------- */
 
 #define WORDS 4 /* 64-bit words of a descriptor */
@@ -36,24 +38,109 @@ WIDE void nearest(const uint64_t *restrict left, ptrdiff_t count, const uint64_t
 
 /* ---- a shift ----------------------------------------------------------------------------- */
 
-/* Sums of the weighted normal equations of ``value`` over four ``design`` rows: 4 x 4, then 4; in double, one after
- * the other, so that they do not depend on the number of threads. */
-WIDE void normal_equations(const float *restrict design, const float *restrict value, const float *restrict weight,
-                           ptrdiff_t count, double *restrict sums)
+#define TERMS 4 /* d/dx, d/dy, value, 1 */
+#define TUKEY 4.685f
+
+/* The k-th smallest of some values, which are put in order around it. */
+static float ranked(float *value, ptrdiff_t count, ptrdiff_t k)
 {
-    double total[14] = {0.0};
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const double w = weight[i];
-        const double row[5] = {design[i], design[count + i], design[2 * count + i], design[3 * count + i], value[i]};
+    ptrdiff_t low = 0, high = count - 1;
+    while (low < high) {
+        const float pivot = value[low + (high - low) / 2];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (value[i] < pivot)
+                i++;
+            while (value[j] > pivot)
+                j--;
+            if (i <= j) {
+                const float kept = value[i];
+                value[i++] = value[j];
+                value[j--] = kept;
+            }
+        }
+        if (k <= j)
+            high = j;
+        else if (k >= i)
+            low = i;
+        else
+            break;
+    }
+    return value[k];
+}
+
+/* Solves a symmetric positive system, with a little added to its diagonal; 0 if it is none. */
+static int solve(const double *normal, const double *right, double *out)
+{
+    double low[TERMS][TERMS];
+    for (int j = 0; j < TERMS; j++)
+        for (int k = 0; k <= j; k++) {
+            double rest = normal[TERMS * j + k] + (j == k ? 1e-3 : 0.0);
+            for (int l = 0; l < k; l++)
+                rest -= low[j][l] * low[k][l];
+            if (j != k)
+                low[j][k] = rest / low[k][k];
+            else if (rest > 0.0)
+                low[j][j] = sqrt(rest);
+            else
+                return 0;
+        }
+    for (int j = 0; j < TERMS; j++) {
+        out[j] = right[j];
+        for (int k = 0; k < j; k++)
+            out[j] -= low[j][k] * out[k];
+        out[j] /= low[j][j];
+    }
+    for (int j = TERMS - 1; j >= 0; j--) {
+        for (int k = j + 1; k < TERMS; k++)
+            out[j] -= low[k][j] * out[k];
+        out[j] /= low[j][j];
+    }
+    return 1;
+}
+
+/* Least squares of ``value`` over four ``design`` rows with Tukey weights, in some rounds. The weighted normal matrix is
+ * that of the last round, ``noise`` the robust scale of what it leaves (at least 0.5). Sums are in double, one after the
+ * other, so that they do not depend on the number of threads. ``work`` holds three times ``count``. 0 if singular. */
+WIDE int shift(const float *restrict design, const float *restrict value, ptrdiff_t count, int rounds,
+               float *restrict work, double *restrict solved, double *restrict normal, double *restrict noise)
+{
+    float *restrict weight = work, *restrict rest = work + count, *restrict some = work + 2 * count;
+    for (ptrdiff_t i = 0; i < count; i++)
+        weight[i] = 1.0f;
+    for (int round = 0; round < rounds; round++) {
+        double total[14] = {0.0}, right[TERMS];
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const double w = weight[i];
+            const double row[5] = {design[i], design[count + i], design[2 * count + i], design[3 * count + i],
+                                   value[i]};
+            int at = 0;
+            for (int j = 0; j < TERMS; j++)
+                for (int k = j; k <= TERMS; k++)
+                    total[at++] += w * row[j] * row[k];
+        }
         int at = 0;
-        for (int j = 0; j < 4; j++)
-            for (int k = j; k < 5; k++)
-                total[at++] += w * row[j] * row[k];
+        for (int j = 0; j < TERMS; j++) {
+            for (int k = j; k < TERMS; k++)
+                normal[TERMS * j + k] = normal[TERMS * k + j] = total[at++];
+            right[j] = total[at++];
+        }
+        if (!solve(normal, right, solved))
+            return 0;
+        const float a = (float)solved[0], b = (float)solved[1], c = (float)solved[2], d = (float)solved[3];
+        for (ptrdiff_t i = 0; i < count; i++)
+            rest[i] = value[i] - (a * design[i] + b * design[count + i] + c * design[2 * count + i] +
+                                  d * design[3 * count + i]);
+        const ptrdiff_t every = (count + 3) / 4; /* is enough for a median */
+        for (ptrdiff_t i = 0; i < every; i++)
+            some[i] = fabsf(rest[4 * i]);
+        const double middle = ranked(some, every, every / 2);
+        *noise = 1.4826 * middle > 0.5 ? 1.4826 * middle : 0.5;
+        const float scale = 1.0f / (TUKEY * (float)*noise);
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const float out = rest[i] * scale, inside = 1.0f - out * out;
+            weight[i] = inside > 0.0f ? inside * inside : 0.0f;
+        }
     }
-    int at = 0;
-    for (int j = 0; j < 4; j++) {
-        for (int k = j; k < 4; k++)
-            sums[4 * j + k] = sums[4 * k + j] = total[at++];
-        sums[16 + j] = total[at++];
-    }
+    return 1;
 }

@@ -41,6 +41,7 @@ _DARK = 0.002  # linear light below which code values are too coarse for a logar
 _NOISE = 0.015  # scale of the misfit, in log light ...
 _SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
 _UNEVEN = 0.2  # ... plus this share of the window's film
+_TUKEY = 4.685
 _LATE = 6  # steps whose mean is the solution
 _HELD = 0.02  # weight of the white patch, as a share of all pixels together
 _FILM = 0.05  # mean opacity of a filmed window, a priori
@@ -184,14 +185,10 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
     late = []
     for widen in (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0):
         film = np.maximum(film, -0.002)
-        own = film[window][:, None]
-        growth = np.maximum(1.0 + own * contrast, 0.2)
-        slope, edge = contrast / growth, bend / growth
-        rest = ratio - _predict(solved, terms, channels) - solved[-1] * edge - np.log(growth)
-        spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
-        weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * widen * _NOISE * spread)), 0.0, None))
-        pixels = (weight / np.square(spread), rest, slope, edge)
-        solved, film, clean = _step(solved, film, clean, centre, starts, pixels, held, widen)
+        weight, rest, sums = kernels.light_sums(
+            ratio, contrast, bend, terms, starts, solved, film, widen, _NOISE, _SPECKLE, _UNEVEN, _TUKEY
+        )
+        solved, film, clean = _step(solved, film, clean, centre, sums, held, widen)
         late.append(solved)
     # where few windows are clean the last steps swing around the solution: their mean is taken
     solved = np.mean(late[-_LATE:], axis=0)
@@ -213,40 +210,31 @@ def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> L
 
 
 def _step(
-    solved: F64,
-    film: F64,
-    clean: F64,
-    centre: F64,
-    starts: NDArray[np.intp],
-    pixels: tuple[F64, F64, F64, F64],
-    held: tuple[F64, F64],
-    widen: float,
+    solved: F64, film: F64, clean: F64, centre: F64, sums: F64, held: tuple[F64, F64], widen: float
 ) -> tuple[F64, F64, F64]:
     """One Gauss-Newton step for (gain, field, blur), every window's film eliminated first (Schur complement).
 
-    The field's terms are taken at the centre of the window in the derivative (not in the misfit),
-    so all sums are per window. No BLAS: its sums depend on the number of threads.
+    ``sums`` (9, m, C) are those of ``kernels.light_sums``: of the weight times 1, rest, slope, edge and their products,
+    with the misfit ``rest``, its derivative ``slope`` by the window's film and ``edge`` by blur. The field's terms are
+    taken at the centre of the window in the derivative (not in the misfit), so all sums are per window. No BLAS: its
+    sums depend on the number of threads.
     """
-    weight, rest, slope, edge = pixels
-    channels = weight.shape[1]
-
-    def total(*factors: F64) -> F64:
-        return np.asarray(np.add.reduceat(math.prod(factors, start=weight), starts), np.float64)
-
-    one = np.eye(channels)[None].repeat(len(starts), 0)
+    w, by_rest, by_slope, by_edge = sums[:4]
+    slope_slope, slope_rest, edge_edge, edge_rest, edge_slope = sums[4:].sum(2)
+    windows, channels = w.shape
+    one = np.eye(channels)[None].repeat(windows, 0)
     design = np.concatenate([one, centre[:, None, :].repeat(channels, 1)], 2)  # (m, C, C + 5)
-    w, by_slope, by_edge = total(), total(slope), total(edge)
     size = channels + 6
     normal, right = np.zeros((size, size)), np.zeros(size)
     normal[:-1, :-1] = np.einsum("mc,mck,mcl->kl", w, design, design)
     normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", by_edge, design)
-    normal[-1, -1] = total(edge, edge).sum() + 1e-3 * w.sum()  # without edges: no blur
-    right[:-1], right[-1] = np.einsum("mc,mck->k", total(rest), design), total(edge, rest).sum()
+    normal[-1, -1] = edge_edge.sum() + 1e-3 * w.sum()  # without edges: no blur
+    right[:-1], right[-1] = np.einsum("mc,mck->k", by_rest, design), edge_rest.sum()
     rows, ratio = held
     normal += w.sum() * np.einsum("ck,cl->kl", rows, rows)
     right += w.sum() * np.einsum("ck,c->k", rows, ratio - np.einsum("ck,k->c", rows, solved))
-    cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), total(edge, slope).sum(1)[:, None]], 1)
-    power, pull, mass = total(slope, slope).sum(1) + 1e-9, total(slope, rest).sum(1), w.sum(1) + 1e-9
+    cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), edge_slope[:, None]], 1)
+    power, pull, mass = slope_slope + 1e-9, slope_rest, w.sum(1) + 1e-9
 
     found = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen)
     # half the last belief is kept: what is clean and how even "clean" is can swing against each other for ever
@@ -280,17 +268,10 @@ def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
     spread = min(max(tau, 0.002), 0.03) * max(1.0, 0.7 * widen) / unit
     bare = np.exp(-0.5 * np.square(film / spread)) / (spread * math.sqrt(2 * math.pi))
     z = film / spread - spread / _FILM
-    below_z = np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in z])
-    filmed = np.exp(np.clip(0.5 * np.square(spread / _FILM) - film / _FILM, -700.0, 50.0)) / _FILM * below_z
+    filmed = np.exp(np.clip(0.5 * np.square(spread / _FILM) - film / _FILM, -700.0, 50.0)) / _FILM
+    filmed *= kernels.normal_below(z)
     found = np.where(film < -3.0 * spread, 1.0, bare / (bare + filmed + 1e-300))
     return np.clip(found, 0.0, 0.999)
-
-
-def _predict(solved: F64, terms: F64, channels: int) -> F64:
-    field = np.zeros(len(terms))
-    for k in range(5):
-        field += solved[channels + k] * terms[:, k]
-    return field[:, None] + solved[:channels]
 
 
 def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp]) -> F64:

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch import kernels
 from residue_batch.geometry import Array, Box, Transform
-from residue_batch.matching.registration import grey
 from residue_batch.matching.windows import Window
 
+U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
@@ -38,13 +39,15 @@ class Quality:
     saturated_pct: float
 
 
-def quality_of(shot: Array, transform: Transform, windows: Sequence[Window], points: F64) -> Quality:
+def quality_of(shot: Array, seen: U8, transform: Transform, windows: Sequence[Window], points: F64) -> Quality:
     """Blur and saturation of a registered shot.
 
     Parameters
     ----------
     shot
         (H, W[, C]) as decoded.
+    seen
+        The same in grey, from `registration.grey`.
     transform
         Frame to shot.
     windows
@@ -52,7 +55,7 @@ def quality_of(shot: Array, transform: Transform, windows: Sequence[Window], poi
     points
         (n, 2) [x, y] of the frame, from `board_points`.
     """
-    return Quality(blur_of(shot, transform, windows), saturated(shot, transform, points))
+    return Quality(blur_of(seen, transform, windows), saturated(shot, transform, points))
 
 
 def board_points(bits: Array, ignored: int, clean: Array | None) -> F64:
@@ -86,31 +89,23 @@ def saturated(shot: Array, transform: Transform, points: F64) -> float:
     return 100.0 * float((value >= _BURNT * np.iinfo(shot.dtype).max).mean())
 
 
-def blur_of(shot: Array, transform: Transform, windows: Sequence[Window]) -> float:
-    """Sigma (frame px) of the blur of a shot against the frame; negative when it is sharper.
+def blur_of(seen: U8, transform: Transform, windows: Sequence[Window]) -> float:
+    """Sigma (frame px) of the blur of a grey shot against the frame; negative when it is sharper.
 
     The transfer function from frame to shot, |<conj F S>| / <|F|^2>, is taken in two bands of frequency; a Gaussian
     leaves exp(-2 pi^2 sigma^2 f^2). Noise and residue have nothing in common with the frame and drop out.
     """
     chosen = windows[:: max(1, -(-len(windows) // _WINDOWS))]
-    found = [v for v in (_variance(w, _patch(shot, transform, w.box)) for w in chosen) if np.isfinite(v)]
+    found = [v for v in (_variance(w, _patch(seen, transform, w.box)) for w in chosen) if np.isfinite(v)]
     if not found:
         return float("nan")
     variance = float(np.median(found))
     return float(np.sign(variance) * np.sqrt(abs(variance)))
 
 
-def _patch(shot: Array, transform: Transform, box: Box) -> F32:
+def _patch(seen: U8, transform: Transform, box: Box) -> F32:
     """The shot on a window of the frame, filtered as the window's detail is."""
-    map_x, map_y = transform.maps(box)
-    whole = Box.whole(shot.shape)
-    source = transform.source_box(box, whole, margin=4)
-    if not source.pixels:
-        return np.zeros(box.shape, np.float32)
-    map_x -= np.float32(source.left)
-    map_y -= np.float32(source.top)
-    image = grey(np.ascontiguousarray(source.crop(shot, whole)))
-    patch = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    patch = kernels.cubic_window(seen, *transform.numbers, box)
     soft = cv2.GaussianBlur(patch, (7, 7), 1.0)
     return np.asarray(soft - cv2.blur(soft, (17, 17)), np.float32)
 

@@ -5,7 +5,6 @@ The reference's side is prepared once (``anchors_of``); each shot is then read w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
-from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, inside, resample
+from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, blur_weights, inside, resample
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -32,7 +32,8 @@ _CLIPPED = 0.97  # code value of full scale above which the white patch may clip
 _UNCLIPPED = 0.8  # share of the patch that must not
 _PATCH = 512  # px, side of the middle of the patch that is read
 _RIM = 3  # px of the patch that registration may miss
-_MIN_PAPER = 300  # px
+_THIN = 2  # px between the pixels of the patch that are read
+_MIN_PAPER = 75  # of them
 _UNEVEN = 0.15  # log light: a patch that differs so much within itself is covered in part
 _GRID = tuple(slice(step // 2, None, step) for step in _STEP)
 _HALO = blur_radius(_BLUR) + _REACH
@@ -64,7 +65,7 @@ class Samples:
     image: F32
     reference: F32
     bend: F32
-    starts: NDArray[np.intp]
+    starts: NDArray[np.int64]
     shape: tuple[int, int]
     fixed: Fixed | None = None
 
@@ -75,18 +76,21 @@ def units_of(x: Array, y: Array, shape: tuple[int, int]) -> tuple[F64, F64]:
     return (x - (shape[1] - 1) / 2.0) / half, (y - (shape[0] - 1) / 2.0) / half
 
 
-class Anchor(NamedTuple):
-    """One window of the reference: what every shot's samples there are held against.
+class Anchors(NamedTuple):
+    """Windows of the reference: what every shot's samples there are held against.
 
-    ``outer`` is the window with the halo of the blur; ``free`` (r, c) bool tells which points of the
-    sampling grid lie on the board and away from saturation; ``base`` and ``bend`` are (C, r, c).
+    ``inner`` (m, 4) int64 are the windows, ``outer`` (m, 4) the same with the halo of the blur. Of each window's
+    sampling grid of r by c points: ``free`` (m, r, c) bool tells which lie on the board and away from saturation,
+    ``base`` and ``bend`` (m, C, r, c) float32 are the reference and its Laplacian, ``place`` (m, r, c, 2) float64
+    is as in `Samples`.
     """
 
-    box: Box
-    outer: Box
+    inner: NDArray[np.int64]
+    outer: NDArray[np.int64]
     free: Mask
     base: F32
     bend: F32
+    place: F64
 
 
 class Patch(NamedTuple):
@@ -117,6 +121,7 @@ def patch_of(reference: Array, table: U16, patch: Mask | None) -> Patch | None:
         patch[box.within(whole)].astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8), borderValue=0
     ).astype(np.bool_)
     base = resample(reference, Transform(), box, table)
+    paper &= (np.indices(paper.shape) % _THIN == 0).all(0)  # the blur of the lens leaves no more to see
     if not paper.any():
         return None
     light = base.min(0)
@@ -147,7 +152,7 @@ def _fixed(shot: Array, table: U16, transform: Transform, patch: Patch | None, s
     return Fixed(np.array([x, y], np.float64), np.array(middle), known)
 
 
-def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
+def anchors_of(reference: Array, table: U16, mask: Mask) -> Anchors:
     """Prepare a reference once for all shots: small windows on a lattice over the board.
 
     Parameters
@@ -159,27 +164,32 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> tuple[Anchor, ...]:
     mask
         (h, w) bool: inside the outline, not ignored.
     """
-    whole = Box.whole(mask.shape)
-    limit = _saturation(table)
-    found = []
-    for box in _lattice(mask):
-        outer = box.grow(_HALO, whole)
-        clean = resample(reference, Transform(), outer, table)
-        free = _free(mask[box.within(whole)], _above(clean, limit), box, outer)
-        if free.any():
-            soft = blur(clean, _BLUR)
-            rows, columns = (np.arange(size)[at] for size, at in zip(box.shape, _GRID, strict=True))
-            rows, columns = np.meshgrid(rows, columns, indexing="ij")
-            bend = _laplacian(soft, rows + box.top - outer.top, columns + box.left - outer.left)
-            found.append(Anchor(box, outer, free, _unit(soft[:, *box.within(outer)][:, *_GRID]), bend))
-    return tuple(found)
+    whole, plain = Box.whole(mask.shape), np.atleast_3d(reference)
+    boxes = _lattice(mask)
+    inner = np.array(boxes, np.int64).reshape(len(boxes), 4)
+    outer = np.array([box.grow(_HALO, whole) for box in boxes], np.int64).reshape(len(boxes), 4)
+    light, free = _read(plain, table, Transform(), inner, outer)
+    bend = np.zeros(light.shape, np.float32)
+    rows, columns = (np.arange(step // 2, _WINDOW, step) for step in _STEP)
+    for number, box in enumerate(boxes):
+        around = Box(*outer[number])
+        soft = blur(resample(plain, Transform(), around, table), _BLUR)
+        down, across = rows[rows < box.shape[0]], columns[columns < box.shape[1]]
+        at = np.meshgrid(down + box.top - around.top, across + box.left - around.left, indexing="ij")
+        bend[number, :, : len(down), : len(across)] = _laplacian(soft, *at)
+        points = mask[box.within(whole)][*_GRID]
+        free[number, : len(down), : len(across)] &= points
+    y, x = inner[:, 0, None, None] + rows[:, None], inner[:, 1, None, None] + columns
+    place = np.stack(np.broadcast_arrays(*units_of(x, y, (mask.shape[0], mask.shape[1]))), axis=-1)
+    some = free.any((1, 2))
+    return Anchors(inner[some], outer[some], free[some], _unit(light[some]), bend[some], place[some])
 
 
 def sample_light(
     shot: Array,
     table: U16,
     transform: Transform,
-    anchors: Sequence[Anchor],
+    anchors: Anchors,
     shape: tuple[int, int],
     patch: Patch | None = None,
 ) -> Samples:
@@ -202,49 +212,43 @@ def sample_light(
 
     A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
     """
-    limit = _saturation(table)
-    found: list[tuple[F64, F32, F32, F32]] = []
-    for box, outer, free, base, bend in anchors:
-        seen = resample(shot, transform, outer, table)
-        chosen = free & _free(True, _above(seen, limit) | ~inside(shot.shape, transform, outer), box, outer)
-        if not chosen.any():
-            continue
-        light = _unit(_on_grid(seen, box, outer))
-        rows, columns = (at * step + step // 2 for at, step in zip(np.nonzero(chosen), _STEP, strict=True))
-        x, y = units_of(columns + box.left, rows + box.top, shape)
-        found.append((np.stack([x, y], 1), light[:, chosen].T, base[:, chosen].T, bend[:, chosen].T))
-    if not found:
+    light, usable = _read(np.atleast_3d(shot), table, transform, anchors.inner, anchors.outer)
+    chosen = anchors.free & usable
+    count = chosen.sum((1, 2))
+    if not count.any():
         raise Refusal("light", "no pixel of the board can be used for matching the light", REMEDY)
-    place, image, base32, bends = (np.concatenate(part) for part in zip(*found, strict=True))
-    starts = np.cumsum([0] + [len(part[0]) for part in found[:-1]])
-    return Samples(place, image, base32, bends, starts, shape, _fixed(shot, table, transform, patch, shape))
+
+    def of(planes: Array) -> Array:
+        return np.asarray(np.moveaxis(planes, 1, -1)[chosen])
+
+    starts = np.cumsum(count) - count
+    fixed = _fixed(shot, table, transform, patch, shape)
+    return Samples(
+        anchors.place[chosen], _unit(of(light)), of(anchors.base), of(anchors.bend), starts[count > 0], shape, fixed
+    )
+
+
+def _read(
+    shot: Array, table: U16, transform: Transform, inner: NDArray[np.int64], outer: NDArray[np.int64]
+) -> tuple[U16, Mask]:
+    """Blurred light (m, C, r, c) at the sampling points of windows, and which are shown and away from saturation."""
+    size = (len(range(_STEP[0] // 2, _WINDOW, _STEP[0])), len(range(_STEP[1] // 2, _WINDOW, _STEP[1])))
+    return kernels.window_samples(
+        np.ascontiguousarray(shot),
+        table.astype(np.float32),
+        *transform.numbers,
+        outer,
+        inner,
+        blur_weights(_BLUR),
+        _HALO,
+        _saturation(table),
+        _STEP,
+        size,
+    )
 
 
 def _saturation(table: U16) -> int:
     return int(table[int(_SATURATED * (len(table) - 1))])
-
-
-def _above(light: U16, limit: int) -> Mask:
-    """Where any channel is above the limit."""
-    if light.max() <= limit:  # nearly everywhere
-        return np.zeros(light.shape[1:], np.bool_)
-    return np.asarray((light > limit).any(0))
-
-
-def _free(wanted: Mask | bool, bad: Mask, box: Box, outer: Box) -> Mask:
-    """Points of the sampling grid that are inside and have nothing bad within the blur."""
-    if bad.any():
-        grown = cv2.dilate(bad.astype(np.uint8), np.ones((2 * _HALO + 1, 2 * _HALO + 1), np.uint8))
-        wanted = wanted & (box.crop(grown, outer) == 0)
-    return np.broadcast_to(wanted, box.shape)[_GRID]
-
-
-def _on_grid(light: U16, box: Box, outer: Box) -> U16:
-    """The blurred light of ``outer`` at the points of the sampling grid of ``box``; nothing else is blurred."""
-    step, sparse = min(_STEP), [s // min(_STEP) for s in _STEP]
-    top, left = box.top - outer.top, box.left - outer.left
-    start = Box(top + _STEP[0] // 2, left + _STEP[1] // 2, top + box.shape[0], left + box.shape[1])
-    return blur(light, _BLUR, start, step)[:, :: sparse[0], :: sparse[1]]
 
 
 def _laplacian(light: U16, rows: Array, columns: Array) -> F32:

@@ -24,6 +24,7 @@ _WINDOWS = 36
 _MIN_WINDOWS = 6
 _SIZES = (192, 128, 96, 64)
 _PASSES = 2
+_ROUNDS = 4  # of reweighting
 _BENDS = 3
 
 
@@ -157,15 +158,9 @@ def _told(windows: Sequence[Window], warped: Sequence[F32]) -> tuple[F64, F64]:
 
 
 def _warped(shot: NDArray[np.uint8], window: Window, transform: Transform) -> F32:
-    map_x, map_y = transform.maps(window.box)
-    whole = Box.whole(shot.shape)
-    source = transform.source_box(window.box, whole, margin=4)
-    if not source.pixels:
-        return np.zeros(window.box.shape, np.float32)
-    map_x -= np.float32(source.left)
-    map_y -= np.float32(source.top)
-    patch = cv2.remap(source.crop(shot, whole), map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.GaussianBlur(patch.astype(np.float32), (7, 7), 1.0), np.float32)
+    return np.asarray(
+        cv2.GaussianBlur(kernels.cubic_window(shot, *transform.numbers, window.box), (7, 7), 1.0), np.float32
+    )
 
 
 def _correlations(warped: Sequence[F32], windows: Sequence[Window]) -> F64:
@@ -184,24 +179,11 @@ def _shift(window: Window, patch: F32) -> tuple[F64, F64]:
     Least squares for shot = g frame + o + g d . grad(frame), with Tukey weights:
     pixels under residue or glare do not follow and drop out.
     """
-    design, value = window.design, patch.ravel()[window.pixels]
-    weight = np.ones(len(value), np.float32)
-    solved: F64 = np.zeros(4)
-    noise = 1.0
-    normal = np.eye(4)
-    for _ in range(4):
-        # not @: BLAS sums depend on the number of threads
-        normal, right = kernels.normal_equations(design, value, weight)
-        try:
-            solved = np.asarray(np.linalg.solve(normal + 1e-3 * np.eye(4), right))
-        except np.linalg.LinAlgError:
-            return np.zeros(2), np.zeros((2, 2))
-        rest = value - np.einsum("ik,i->k", design, solved.astype(np.float32))
-        noise = max(1.4826 * float(np.median(np.abs(rest[::4]))), 0.5)
-        weight = np.square(np.clip(1.0 - np.square(rest / (4.685 * noise)), 0.0, None))
-    gain = solved[2]
-    if gain < 0.1:
+    found = kernels.shift(window.design, patch.ravel()[window.pixels], _ROUNDS)
+    if found is None or found[0][2] < 0.1:
         return np.zeros(2), np.zeros((2, 2))
+    solved, normal, noise = found
+    gain = solved[2]
     shift = np.clip(solved[:2] / gain, -3.0, 3.0)
     return shift, normal[:2, :2] * (gain / noise) ** 2
 
