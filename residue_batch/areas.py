@@ -19,6 +19,7 @@ from residue_batch import units
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.config.board_type import Area, BoardType, Drawn, Found, Near, Part, Polygon, Rectangle, Search
 from residue_batch.errors import Refusal
+from residue_batch.steps.morphology import grown
 
 Mask = npt.NDArray[np.bool_]
 Image = npt.NDArray[Any]
@@ -113,23 +114,28 @@ def box_mask(box: Sequence[float], shape: Shape) -> Mask:
     return mask
 
 
+_SMALL = 6  # px: up to here a disc is faster than distances
+
+
 def grow_mask(mask: Mask, radius: float) -> Mask:
     """The pixels at most ``radius`` px from a pixel of the mask, by exact Euclidean distance."""
     found = _bounds(mask)
     if found is None or radius < 1:
         return mask.copy()
-    # squared distances are whole numbers: cut half way between two of them
-    cut = float(np.sqrt(np.floor(radius * radius + 1e-9) + 0.5))
     margin = int(np.ceil(radius)) + 1
     top, bottom, left, right = found
     box = (
         slice(max(top - margin, 0), min(bottom + margin, mask.shape[0])),
         slice(max(left - margin, 0), min(right + margin, mask.shape[1])),
     )
-    free = np.ascontiguousarray(~mask[box]).view(np.uint8)
-    distance = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     result = np.zeros_like(mask)
-    result[box] = distance <= cut
+    if radius < _SMALL:
+        result[box] = grown(np.ascontiguousarray(mask[box]), radius)
+        return result
+    # squared distances are whole numbers: cut half way between two of them
+    cut = float(np.sqrt(np.floor(radius * radius + 1e-9) + 0.5))
+    free = np.ascontiguousarray(~mask[box]).view(np.uint8)
+    result[box] = cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= cut
     return result
 
 
@@ -140,7 +146,12 @@ def part_mask(mask: Mask, side: str, keep: Any) -> Mask:
     of them belong to the part.
     """
     result = np.zeros_like(mask)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    bounds = _bounds(mask)
+    if bounds is None:
+        return result
+    inner = np.s_[bounds[0] : bounds[1], bounds[2] : bounds[3]]
+    pieces, part = np.ascontiguousarray(mask[inner]).view(np.uint8), result[inner]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(pieces, connectivity=8)
     for label in range(1, count):
         x, y, width, height, _ = (int(v) for v in stats[label])
         upright = side in ("top", "bottom")
@@ -151,7 +162,7 @@ def part_mask(mask: Mask, side: str, keep: Any) -> Mask:
         last = extent if side in ("bottom", "right") else int(np.ceil(amount - 0.5))
         rows = slice(y + first, y + last) if upright else slice(y, y + height)
         columns = slice(x, x + width) if upright else slice(x + first, x + last)
-        result[rows, columns] |= labels[rows, columns] == label
+        part[rows, columns] |= labels[rows, columns] == label
     return result
 
 
@@ -168,7 +179,7 @@ class Blob(NamedTuple):
 def bright_metal(
     image: Image, search: Search, *, within: Mask, pixel_size_um: float | None = None
 ) -> tuple[Mask, list[Blob], list[Blob]]:
-    """Bright, grey, compact areas: (mask, those of the right size, the others from large to small).
+    """Bright, grey, compact areas: (mask, those of the right size, the largest of the others from large to small).
 
     Works on code values or linear light alike: brightness is relative to the
     99.5th percentile inside ``within``.
@@ -184,16 +195,26 @@ def bright_metal(
         candidate = _closed(candidate, gap / 2 + 0.5) & within
     candidate = _filled(candidate)
     low, high = (units.resolve(a, units.PixelArea, pixel_size_um) for a in search.area)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.view(np.uint8), connectivity=8)
-    blobs = [Blob(int(s[4]), *(int(v) for v in s[:4])) for s in stats]
-    right = [low <= b.area <= high for b in blobs]
-    right[0] = False  # the background
-    mask = np.array(right, np.bool_)[labels]
-    fitting = [b for b, fits in zip(blobs[1:count], right[1:], strict=True) if fits]
-    others = [b for b, fits in zip(blobs[1:count], right[1:], strict=True) if not fits]
-    return mask, fitting, sorted(others, reverse=True)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.view(np.uint8), connectivity=8)
+    right = (stats[:, 4] >= low) & (stats[:, 4] <= high)
+    wrong = ~right
+    right[0] = wrong[0] = False  # the background
+    mask, fitting = np.zeros(candidate.shape, np.bool_), []
+    for label in np.flatnonzero(right):
+        found = _blob(stats[label])
+        box = np.s_[found.y : found.y + found.height, found.x : found.x + found.width]
+        mask[box] |= labels[box] == label
+        fitting.append(found)
+    largest = sorted(np.flatnonzero(wrong), key=lambda label: (-stats[label, 4], label))[:_OTHERS]
+    return mask, fitting, [_blob(stats[label]) for label in largest]
 
 
+def _blob(stats: npt.NDArray[np.int32]) -> Blob:
+    x, y, width, height, area = (int(v) for v in stats)
+    return Blob(area, x, y, width, height)
+
+
+_OTHERS = 20
 BRIGHT_STEP = 7  # the percentile of every seventh pixel is near enough
 
 
