@@ -35,11 +35,10 @@ from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, sett
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.references import build_reference
 from residue_batch.revisit import open_run, report, status, verdicts
-from residue_batch.workers import clients, executor_of, load_ahead
+from residue_batch.workers import Workers, clients, executor_of, load_ahead
 
 if TYPE_CHECKING:
     import xarray as xr
-    from distributed import Client
 
 EXECUTORS = ("auto", "inline", "graph")
 WORKFLOW = "flux_residue"
@@ -126,21 +125,25 @@ def run(
     if executor not in EXECUTORS:
         raise UsageError(f"executor is {executor!r}; it may be {', '.join(EXECUTORS)}")
     prepared = prepare(lot, workflow, board_type, sets, tile)
-    for setting in prepared.settings.values():
-        check_scene(setting)
     # workers may stand in another folder
     folder = Path(out).resolve() / prepared.folder_name
-    with records.lock(folder), clients(workers, cluster, sets) as client:
-        _begin(folder, prepared, any_versions)
-        prepared = with_references(prepared, folder, executor_of(client))
-        ledger = Ledger(folder, prepared, on_progress)
-        with _word_left(folder, prepared, ledger), records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
-            for done in _measured(ledger, executor, client):
-                ledger.take(done, log, journal)
-        return _finish(folder, prepared, ledger)
+    with clients(workers, cluster, sets) as client:
+        if client and not folder.exists():  # a run that goes on may have nothing left to measure
+            client.ahead()
+        for setting in prepared.settings.values():
+            check_scene(setting)
+        with records.lock(folder):
+            _begin(folder, prepared, any_versions)
+            prepared = with_references(prepared, folder, executor_of(client))
+            ledger = Ledger(folder, prepared, on_progress)
+            left = _word_left(folder, prepared, ledger)
+            with left, records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
+                for done in _measured(ledger, executor, client):
+                    ledger.take(done, log, journal)
+            return _finish(folder, prepared, ledger)
 
 
-def _measured(ledger: Ledger, executor: str, client: Callable[[], Client] | None) -> Iterator[Done]:
+def _measured(ledger: Ledger, executor: str, client: Workers | None) -> Iterator[Done]:
     """Results of every board that is not done yet, as they come."""
     todo = ledger.work()
     first = next(todo, None)
@@ -158,6 +161,7 @@ def _measured(ledger: Ledger, executor: str, client: Callable[[], Client] | None
     ledger.tell("", "")
     load_ahead()
     yield from drive(client(), work, executor)
+    client.close()
 
 
 @contextmanager

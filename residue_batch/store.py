@@ -34,10 +34,7 @@ from typing import Any, NamedTuple
 import cv2
 import google_crc32c
 import numpy as np
-import zarr
 from numcodecs import zstd  # type: ignore[import-untyped]
-from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import MemoryStore
 
 from residue_batch.canonical import canonical, digest
 from residue_batch.errors import UsageError
@@ -74,6 +71,10 @@ class Finding(NamedTuple):
 @lru_cache(maxsize=32)
 def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
     """Every metadata file of a store: (path, bytes). Cached: boards of a type differ in pixels only."""
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.storage import MemoryStore
+
     colours = [{"label-value": 0, "rgba": [0, 0, 0, 0]}, {"label-value": 1, "rgba": [255, 64, 0, 160]}]
     label = {
         "ome": ome_attributes(layout, "any", **{"image-label": {"colors": colours, "source": {"image": "../../"}}})
@@ -335,6 +336,8 @@ def verify(path: str | Path) -> list[Finding]:
 
 def _read(path: Path, array: str, level: int) -> Array:
     """The codes of one level, uint8 (c, h, w); a flipped bit raises."""
+    import zarr
+
     with zarr.config.set(SETTINGS):
         return np.asarray(zarr.open_array(path / folder_of(array, level), mode="r", zarr_format=3)[...])
 

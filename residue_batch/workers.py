@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -21,26 +21,52 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+class Workers:
+    """The cluster of a run: opened when first needed, or ahead of that; closed at the end, or ahead of that.
+
+    A cluster takes seconds to come and to go, in which this process has better to do than to wait.
+    """
+
+    def __init__(self, opened: Callable[[ExitStack], Client]) -> None:
+        self._opened, self._stack = opened, ExitStack()
+        self._beside = ThreadPoolExecutor(1, "cluster")
+        self._client: Future[Client] | None = None
+
+    def __call__(self) -> Client:
+        """The client of the cluster."""
+        return self.ahead().result()
+
+    def ahead(self) -> Future[Client]:
+        """Begin to open the cluster."""
+        if self._client is None:
+            self._client = self._beside.submit(self._opened, self._stack)
+        return self._client
+
+    def close(self) -> Future[None]:
+        """Begin to close the cluster: nothing needs it any more."""
+        return self._beside.submit(self._stack.close)
+
+
 @contextmanager
-def clients(
-    workers: int | None, cluster: str | Path | Cluster | None, sets: Sequence[str]
-) -> Iterator[Callable[[], Client] | None]:
-    """A call that opens the cluster when it is first needed; None to work in this process."""
+def clients(workers: int | None, cluster: str | Path | Cluster | None, sets: Sequence[str]) -> Iterator[Workers | None]:
+    """The workers of a run; None to work in this process."""
     if workers == 0:
         yield None
         return
-    with ExitStack() as stack:
 
-        @cache
-        def client() -> Client:
-            from residue_batch.engine.cluster import open_cluster
+    def opened(stack: ExitStack) -> Client:
+        from residue_batch.engine.cluster import open_cluster
 
-            return stack.enter_context(open_cluster(_cluster_spec(cluster, sets), workers))
+        return stack.enter_context(open_cluster(_cluster_spec(cluster, sets), workers))
 
-        yield client
+    found = Workers(opened)
+    try:
+        yield found
+    finally:
+        found.close().result()
 
 
-def executor_of(client: Callable[[], Client] | None) -> Execute:
+def executor_of(client: Workers | None) -> Execute:
     """What runs the plan of an artefact."""
 
     def execute(plan: Plan, state: Building) -> Building:
