@@ -284,6 +284,27 @@ def test_kept_planes_and_pictures_are_written_once_each(lot: SmallLot, tmp_path:
     assert store.verify(tmp_path / f"{key}.zarr") == []
 
 
+@pytest.mark.parametrize("tile", [64, 192, 1024])
+def test_what_lies_beside_the_outline_costs_nothing_and_changes_nothing(
+    lot: SmallLot, tmp_path: Path, tile: int
+) -> None:
+    text = lot.board_type.read_text()
+    narrow = tmp_path / "narrow.yaml"
+    narrow.write_text(
+        text.replace(text.partition("outline: ")[2].partition("\n")[0], "{box: [70, 70, 370, 240]}").replace(
+            "golden: ", f"golden: {lot.folder}/"
+        )
+    )
+    shots = lot.shot(0, "before"), lot.shot(0, "after")
+    alone = measured(lot, *shots, board_type=narrow, tile=tile, folder=str(tmp_path / "alone"))
+    kept = measured(lot, *shots, FLUX + "keep: [opacity]\n", narrow, tile=tile, folder=str(tmp_path / "kept"))
+    assert kept["values"] == alone["values"], "with kept planes the whole frame is walked"
+    for record, folder in ((alone, "alone"), (kept, "kept")):
+        picture = cv2.imread(str(tmp_path / folder / f"{record['key']}.jpg"))
+        assert picture is not None
+        assert picture.shape == (320 - 64, 3 * (448 - 64), 3), "a picture shows the outline, on multiples of 64 px"
+
+
 def test_without_a_folder_nothing_is_written(lot: SmallLot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), FITTED + "keep: [spots]\n")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from residue_batch.geometry import Box, Transform, strips, tiles
+from residue_batch.geometry import Box, Transform, snug, strips, tiles
 
 sides = st.integers(1, 90)
 sizes = st.integers(1, 100)
@@ -57,6 +57,23 @@ def test_the_intersection_holds_what_is_in_both(one: Box, other: Box) -> None:
     assert both.pixels == len(inside)
     assert not inside or inside == {(r, c) for r in range(both.top, both.bottom) for c in range(both.left, both.right)}
     assert both == other.intersect(one)
+
+
+@given(boxes, boxes, st.sampled_from([1, 8, 64]))
+def test_the_snug_box_holds_all_of_a_mask_and_no_whole_step_more(covers: Box, inner: Box, step: int) -> None:
+    if not covers.pixels:
+        return
+    mask = np.zeros(covers.shape, np.bool_)
+    seen = inner.intersect(covers)
+    if seen.pixels:
+        mask[seen.within(covers)] = True
+    found = snug(mask, covers, step)
+    assert found.crop(mask, covers).sum() == mask.sum()
+    assert bool(found.pixels) == bool(mask.any())
+    if found.pixels:
+        assert all(abs(a - b) < step for a, b in zip(found, seen, strict=True))
+        edges = zip(found, covers, strict=True)
+        assert all(a % step == 0 or a == end for a, end in edges)
 
 
 @given(boxes, halos, halos)

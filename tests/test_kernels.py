@@ -1,0 +1,179 @@
+"""The compiled loops of registration and light matching, held against numpy and OpenCV."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from residue_batch import kernels
+from residue_batch.bend import Bend
+from residue_batch.geometry import Box, Transform
+from residue_batch.matching.resample import blur, blur_weights, inside, linear_table, resample
+
+TABLE = linear_table(np.uint8, "srgb")
+TURNED = Transform.of(np.array([[1.02, 0.03, 3.4], [-0.03, 0.99, 11.7], [1e-5, -2e-5, 1.0]]))
+BENT = Transform(TURNED.matrix, Bend((60.0, 50.0), 60.0, (0.5, 1.0, 0.2) + (0.3,) * 7, (-0.4, 0.1, 0.9) + (0.2,) * 7))
+RANDOM = np.random.default_rng(7)
+
+
+def photograph(height: int = 120, width: int = 150, channels: int = 3) -> np.ndarray:
+    noise = RANDOM.integers(0, 200, (height, width, channels), np.uint8)
+    return np.ascontiguousarray(np.atleast_3d(cv2.GaussianBlur(noise, (0, 0), 1.5)))
+
+
+# a window of a grey photograph --------------------------------------------------------
+
+
+def test_a_window_taken_as_it_lies_is_the_photograph() -> None:
+    grey = photograph(channels=1)[:, :, 0]
+    box = Box(10, 20, 60, 90)
+    assert np.array_equal(kernels.cubic_window(grey, *Transform().numbers, box), box.crop(grey, Box.whole(grey.shape)))
+
+
+def test_a_window_beyond_the_photograph_repeats_its_edges() -> None:
+    grey = photograph(channels=1)[:, :, 0]
+    found = kernels.cubic_window(grey, *Transform().numbers, Box(-5, -7, 130, 160))
+    assert np.array_equal(found, np.pad(grey, ((5, 10), (7, 10)), mode="edge"))
+
+
+@pytest.mark.parametrize("transform", [TURNED, BENT])
+def test_a_window_is_cubic_convolution(transform: Transform) -> None:
+    grey, box = photograph(channels=1)[:, :, 0], Box(20, 20, 70, 80)
+    x, y = transform.maps(box)
+    near = np.arange(-1, 3)
+
+    def weights(t: np.ndarray) -> np.ndarray:
+        far = np.abs(t[..., None] - near)
+        outer = -0.5 * far**3 + 2.5 * far**2 - 4 * far + 2
+        return np.where(far <= 1, 1.5 * far**3 - 2.5 * far**2 + 1, np.where(far < 2, outer, 0))
+
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    codes = grey[row[..., None, None] + near[:, None], column[..., None, None] + near]
+    expected = np.einsum("hwkl,hwk,hwl->hw", codes, weights(y - row), weights(x - column))
+    # positions are whole 1/256 px
+    assert np.abs(kernels.cubic_window(grey, *transform.numbers, box) - expected).max() < 0.3
+
+
+@pytest.mark.parametrize("transform", [TURNED, BENT])
+def test_a_part_of_a_window_is_the_part_of_the_window(transform: Transform) -> None:
+    grey, whole, part = photograph(channels=1)[:, :, 0], Box(-4, -4, 110, 140), Box(13, 29, 50, 61)
+    numbers = transform.numbers
+    assert np.array_equal(
+        kernels.cubic_window(grey, *numbers, part), part.crop(kernels.cubic_window(grey, *numbers, whole), whole)
+    )
+
+
+# a shift --------------------------------------------------------------------------------
+
+
+def design_of(count: int) -> np.ndarray:
+    return np.concatenate([RANDOM.normal(0, 30, (2, count)), RANDOM.uniform(20, 200, (1, count)), np.ones((1, count))])
+
+
+def test_a_shift_is_found_among_pixels_that_do_not_follow() -> None:
+    design, truth = design_of(2000).astype(np.float32), np.array([0.31, -0.12, 0.9, 4.0])
+    value = (truth @ design + RANDOM.normal(0, 0.7, 2000)).astype(np.float32)
+    value[:500] += 60
+    found = kernels.shift(design, value, 8)
+    assert found is not None
+    solved, normal, noise = found
+    assert solved[:3] == pytest.approx(truth[:3], abs=0.01)
+    assert noise == pytest.approx(0.7 / 0.75, rel=0.4), "a quarter of the pixels does not follow"
+    assert np.array_equal(normal, normal.T)
+    assert np.linalg.eigvalsh(normal).min() > 0
+
+
+def test_the_first_round_is_least_squares() -> None:
+    design = design_of(301).astype(np.float32)
+    value = RANDOM.uniform(0, 255, 301).astype(np.float32)
+    found = kernels.shift(design, value, 1)
+    assert found is not None
+    solved, normal, noise = found
+    expected = np.linalg.lstsq(design.T.astype(np.float64), value.astype(np.float64), rcond=None)[0]
+    assert solved == pytest.approx(expected, rel=1e-3), "a little is added to the diagonal"
+    assert normal == pytest.approx(design.astype(np.float64) @ design.T.astype(np.float64), rel=1e-9)
+    rest = np.abs(value - solved @ design)[::4]
+    assert noise == pytest.approx(1.4826 * np.sort(rest)[len(rest) // 2], rel=1e-4)
+
+
+def test_a_window_without_texture_has_no_shift() -> None:
+    nothing = np.zeros((4, 50), np.float32)
+    nothing[3] = np.nan
+    assert kernels.shift(nothing, np.zeros(50, np.float32), 3) is None
+    assert kernels.shift(np.zeros((4, 0), np.float32), np.zeros(0, np.float32), 3) is None
+
+
+# samples --------------------------------------------------------------------------------
+
+
+def sampled(shot: np.ndarray, transform: Transform, inner: Box, reach: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    outer = inner.grow(reach, Box(0, 0, 100, 120))
+    boxes = (np.array([box], np.int64) for box in (outer, inner))
+    table, limit = TABLE.astype(np.float32), int(TABLE[240])
+    light, usable = kernels.window_samples(
+        shot, table, *transform.numbers, *boxes, blur_weights(1.0), reach, limit, (4, 8), (8, 4)
+    )
+    return light[0], usable[0]
+
+
+@pytest.mark.parametrize("transform", [Transform(), TURNED, BENT])
+@pytest.mark.parametrize("inner", [Box(20, 30, 52, 62), Box(0, 0, 32, 32), Box(60, 90, 83, 111)])
+def test_samples_are_those_of_the_blurred_shot(transform: Transform, inner: Box) -> None:
+    shot = photograph()
+    shot[40:43, 50:53] = 255
+    reach, (rows, columns) = 5, inner.shape
+    outer = inner.grow(reach, Box(0, 0, 100, 120))
+    light = resample(shot, transform, outer, TABLE)
+    at = (slice(inner.top - outer.top + 2, inner.bottom - outer.top, 4),) + (
+        slice(inner.left - outer.left + 4, inner.right - outer.left, 8),
+    )
+    bad = (light > TABLE[240]).any(0) | ~inside(shot.shape, transform, outer)
+    near = cv2.dilate(bad.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))[at]
+    found, usable = sampled(shot, transform, inner, reach)
+    down, across = near.shape
+    assert (down, across) == (math.ceil((rows - 2) / 4), math.ceil((columns - 4) / 8))
+    assert np.array_equal(found[:, :down, :across], blur(light, 1.0)[:, *at])
+    assert np.array_equal(usable[:down, :across], near == 0)
+    assert not usable[down:].any()
+    assert not usable[:, across:].any()
+
+
+def test_a_window_larger_than_the_grid_is_no_window() -> None:
+    with pytest.raises(ValueError, match="larger than the grid"):
+        sampled(photograph(), Transform(), Box(0, 0, 90, 90))
+
+
+# a fit ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_sums_of_a_light_fit_are_those_of_its_formula(channels: int) -> None:
+    starts, count = np.array([0, 40, 41, 90], np.int64), 120
+    ratio, contrast, bend = (RANDOM.normal(m, s, (count, channels)) for m, s in ((0, 0.1), (2, 1), (0, 0.2)))
+    terms, film = RANDOM.uniform(-1, 1, (count, 5)), np.array([0.0, 0.05, -0.002, 0.3])
+    solved, noise, speckle, uneven, tukey, widen = RANDOM.normal(0, 0.05, channels + 6), 0.02, 0.004, 0.2, 4.7, 1.5
+    weight, rest, sums = kernels.light_sums(
+        ratio, contrast, bend, terms, starts, solved, film, widen, noise, speckle, uneven, tukey
+    )
+    own = film[np.repeat(np.arange(4), np.diff([*starts, count]))][:, None]
+    growth = np.maximum(1 + own * contrast, 0.2)
+    slope, edge = contrast / growth, bend / growth
+    left = ratio - solved[:channels] - (terms @ solved[channels:-1])[:, None] - np.log(growth) - solved[-1] * edge
+    spread = 1 + (speckle + uneven * np.abs(own)) * slope / noise
+    tukeyed = np.square(np.clip(1 - np.square(left / (tukey * widen * noise * spread)), 0, None))
+    assert rest == pytest.approx(left, rel=1e-9, abs=1e-12)
+    assert weight == pytest.approx(tukeyed, rel=1e-9, abs=1e-12)
+    w = tukeyed / np.square(spread)
+    parts = (1, left, slope, edge, slope * slope, slope * left, edge * edge, edge * left, edge * slope)
+    for found, part in zip(sums, parts, strict=True):
+        assert found == pytest.approx(np.add.reduceat(w * part, starts), rel=1e-9, abs=1e-12)
+
+
+def test_the_share_below_is_that_of_a_normal_distribution() -> None:
+    values = np.array([-9.0, -1.0, 0.0, 1.0, 9.0])
+    expected = [0.5 * math.erfc(-v / math.sqrt(2)) for v in values]
+    assert kernels.normal_below(values) == pytest.approx(expected, rel=1e-14)
+    assert kernels.normal_below(np.zeros(0)).size == 0
