@@ -19,8 +19,9 @@ from typing import Any
 import cv2
 
 import residue_batch
-from residue_batch.board import Board, forget_photographs, plan_board, read_photo
+from residue_batch.board import Board, forget_photographs, plan_board
 from residue_batch.engine.inline import identify
+from residue_batch.files import read_photo
 from residue_batch.prepare import check_scene, prepare
 from residue_batch.stages import Stage
 

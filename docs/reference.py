@@ -73,6 +73,8 @@ OWNERS = {
     "Side": "part",
     "Gates": "gates",
     "Detection": "detection",
+    "Cards": "flat_field",
+    "ShotCards": "flat_field",
     "Phases": "phases",
     "PlaneSpec": "planes.NAME",
     "MeasureSpec": "measures.NAME",

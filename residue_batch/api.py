@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from residue_batch import __version__, records
 from residue_batch.artefacts import committed, findings_of, to_build, with_references
-from residue_batch.board import Board, PhotoFile, Setting, every_plane, plan_board, read_photo, scene_of
+from residue_batch.board import Board, Setting, every_plane, plan_board, scene_of
 from residue_batch.checking import Checked, check
 from residue_batch.comparing import Comparison, compare
 from residue_batch.compiler import keeping_all
 from residue_batch.config import Cluster, load_board_type, load_workflow, to_yaml
 from residue_batch.engine.inline import Done, measure_boards, run_inline, settle
 from residue_batch.errors import ConfigError, Refusal, StaleRunError, UsageError
+from residue_batch.files import PhotoFile, read_photo
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import REFUSED, Record
@@ -187,11 +188,13 @@ def _head(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _hashes(setting: Setting) -> dict[str, str | None]:
+def _hashes(setting: Setting) -> dict[str, Any]:
+    cards = setting.cards.sha256
     return {
         "program": setting.program.fingerprint,
         "frame": setting.frame.sha256 if setting.frame else None,
         "golden": setting.golden.sha256 if setting.golden else None,
+        **({"flat_field": cards} if cards else {}),
     }
 
 

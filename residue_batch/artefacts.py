@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from residue_batch import building, built, photo
-from residue_batch.board import PhotoFile, Setting
+from residue_batch.board import Setting
 from residue_batch.building import Building, Origin, make_plan, too_few
 from residue_batch.built import Built
 from residue_batch.canonical import digest
 from residue_batch.config import BoardShots, BoardType, Finding
 from residue_batch.errors import Refusal
+from residue_batch.files import NO_CARDS, Cards, PhotoFile
 from residue_batch.prepare import Prepared
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.stages import Plan
@@ -47,7 +48,12 @@ def shots_of(boards: Iterable[BoardShots]) -> list[tuple[Origin, PhotoFile]]:
 
 
 def lay_out(
-    board_type: BoardType, frame: PhotoFile, boards: Iterable[BoardShots], scratch: Path, tile: int = TILE
+    board_type: BoardType,
+    frame: PhotoFile,
+    boards: Iterable[BoardShots],
+    scratch: Path,
+    tile: int = TILE,
+    cards: Cards = NO_CARDS,
 ) -> tuple[Plan, Building]:
     """The plan of a reference, and its state before anything of it is done.
 
@@ -62,7 +68,7 @@ def lay_out(
     header = photo.read_header(frame.path)
     origins, files = zip(*shots, strict=True)
     shape = (header.shape[0], header.shape[1])
-    state = Building(board_type, frame, origins, files, str(scratch), shape, tile)
+    state = Building(board_type, frame, origins, files, str(scratch), shape, tile, cards)
     return make_plan(state, shape[0] * shape[1], header.channels), state
 
 
@@ -104,7 +110,7 @@ def to_build(prepared: Prepared, folder: Path) -> dict[str, tuple[Plan, Building
         boards = [shots for shots in prepared.scan.usable if shots.board_type == name]
         scratch = folder_of(folder, setting).with_suffix(".scratch")
         try:
-            plans[name] = lay_out(setting.board_type, setting.frame, boards, scratch)
+            plans[name] = lay_out(setting.board_type, setting.frame, boards, scratch, cards=setting.cards)
         except Refusal as error:
             plans[name] = error
     return plans

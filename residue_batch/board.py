@@ -22,12 +22,14 @@ from residue_batch.canonical import canonical, digest
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal, ResidueError
 from residue_batch.evidence import evidence_tile
+from residue_batch.files import NO_CARDS, Cards, PhotoFile, flat_field, read_photo, read_reference, shade_of
 from residue_batch.gates import clock_reversed, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.common import fit_pair
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.forensics import diagnose
-from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light import Light, fit_light, same_light
 from residue_batch.matching.light_error import with_error
 from residue_batch.matching.quality import Quality, board_points, quality_of
 from residue_batch.matching.registration import Registration, grey, register
@@ -44,14 +46,6 @@ from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumb
 
 
 @dataclass(frozen=True)
-class PhotoFile:
-    """A photograph to read: where it is and, where known, what it must hash to."""
-
-    path: str
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
 class Setting:
     """What all boards of a type in one run share."""
 
@@ -65,6 +59,7 @@ class Setting:
     """Where kept planes and thumbnails go; None for nowhere."""
     thumb: int = 512
     """Longest side of a thumbnail, px; 0 for none."""
+    cards: Cards = NO_CARDS
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -75,6 +70,7 @@ class Setting:
             "frame": self.frame.sha256 if self.frame else None,
             "golden": self.golden.sha256 if self.golden else None,
             "program": self.program.canonical,
+            **({"flat_field": self.cards.sha256} if any(self.cards) else {}),
         }
 
 
@@ -126,14 +122,10 @@ def forget_photographs() -> None:
     _photos.clear()
 
 
-def read_photo(board_type: BoardType, file: PhotoFile) -> photo.Photo:
-    """Read and check a photograph as its board type says."""
-    return photo.read(file.path, sha256=file.sha256, tone=board_type.tone, any_profile=board_type.any_profile)
-
-
-def read_reference(file: PhotoFile) -> photo.Photo:
-    """Read a reference that was built: always sRGB code, whatever the shots of the board type are."""
-    return photo.read(file.path, sha256=file.sha256, tone="srgb")
+def _shade(board: Board, phase: str, shot: photo.Photo, transform: Transform) -> Shade | None:
+    setting = board.setting
+    flat = flat_field(setting.board_type, getattr(setting.cards, phase))
+    return shade_of(flat, shot, transform, f"{phase} shot")
 
 
 def _shot(board: Board, phase: str) -> photo.Photo:
@@ -143,23 +135,24 @@ def _shot(board: Board, phase: str) -> photo.Photo:
 
 def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
     """The scene of a setting; without a clean reference, of this board's before-shot."""
-    board_type, blur = setting.board_type, setting.program.blur
+    board_type, blur, cards = setting.board_type, setting.program.blur, setting.cards
     own = before if board_type.reference == "pair" else None
 
     def prepare() -> Scene:
         frame = read_photo(board_type, setting.frame) if setting.frame else None
         if own is not None:
             shot = _photos.get((own.path, own.sha256), lambda: read_photo(board_type, own))
-            return scene_of_pair(board_type, frame, shot, blur)
+            return scene_of_pair(board_type, frame, shot, blur, flat_field(board_type, cards.before))
         assert frame is not None
         if board_type.reference == "lot" and setting.golden:
             return scene_of_lot(board_type, frame, read_reference(setting.golden), blur)
         if board_type.reference == "lot" and before is not None:
             raise ResidueError(f"board type {board_type.board_type}: its reference has not been built from a lot yet")
         golden = read_photo(board_type, setting.golden) if setting.golden else None
-        return scene_of_type(board_type, frame, golden, blur)
+        flat = flat_field(board_type, cards.golden) if board_type.reference == "golden" else None
+        return scene_of_type(board_type, frame, golden, blur, flat)
 
-    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own), prepare)
+    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own, cards), prepare)
 
 
 def _scene(board: Board) -> Scene:
@@ -171,8 +164,10 @@ def _scene(board: Board) -> Scene:
 
 def open_shot(board: Board, phase: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Read, hash, check and decode one shot; what it hashes to and its shape."""
-    file = board.shots[phase]
-    shot = read_photo(board.setting.board_type, file)
+    file, setting = board.shots[phase], board.setting
+    # first: its photograph is gone before the shot comes
+    flat_field(setting.board_type, getattr(setting.cards, phase))
+    shot = read_photo(setting.board_type, file)
     _photos.get((file.path, shot.sha256), lambda: shot)
     return {phase: (shot.sha256, shot.pixels.shape)}
 
@@ -220,7 +215,8 @@ def _matched(board: Board, phase: str) -> Match:
         light = same_light(scene.shape, scene.channels)
     else:
         table = linear_table(shot.pixels.dtype, shot.tone)
-        samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape, scene.patch)
+        shade = _shade(board, phase, shot, transform)
+        samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape, scene.patch, shade)
         light = (fit_pair if pair else fit_light)(samples, scene.white, white_assumed=scene.white_assumed)
         light = with_error(samples, scene.white, light)
     gate_light(gates, phase, light)
@@ -237,22 +233,6 @@ def _diagnosed(board: Board, phase: str, error: Refusal) -> Refusal:
     mask = outline_mask(board_type, (frame.shape[0], frame.shape[1]))
     least = board_type.gates.min_inliers
     return diagnose(_shot(board, phase).pixels, frame, mask, f"{phase} shot", error.message, min_inliers=least)
-
-
-def same_light(shape: tuple[int, int], channels: int) -> Light:
-    """The light of the reference itself."""
-    return Light(
-        gain=(1.0,) * channels,
-        field=(0.0,) * 5,
-        extra_blur=0.0,
-        film=0.0,
-        clean_share=1.0,
-        residual=0.0,
-        samples=0,
-        share=1.0,
-        film_confounded=False,
-        shape=shape,
-    )
 
 
 def matched(board: Board, part: Mapping[str, Match | Refusal]) -> Board:
@@ -285,7 +265,8 @@ def sources_of(board: Board) -> Sources:
     for phase in PHASES:
         shot, match = _shot(board, phase), board.matches[phase]
         tables = _tables(shot.pixels.dtype.name, shot.tone)
-        views[phase] = View(shot.pixels, shot.valid, *tables, match.transform, match.light)
+        shade = _shade(board, phase, shot, match.transform)
+        views[phase] = View(shot.pixels, shot.valid, *tables, match.transform, match.light, shade)
     return Sources(board.setting.program, _scene(board), views)
 
 

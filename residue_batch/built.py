@@ -21,12 +21,13 @@ import imagecodecs
 import numpy as np
 
 from residue_batch import building
-from residue_batch.board import PhotoFile
 from residue_batch.building import Building, found_of
 from residue_batch.canonical import canonical, digest
 from residue_batch.errors import Refusal
+from residue_batch.files import PhotoFile
 from residue_batch.matching import quantile
 from residue_batch.photo import hash_file
+from residue_batch.program import PHASES
 
 PICTURE, PROVENANCE = "reference.png", "reference.json"
 _VERSION = re.compile(r"v([1-9][0-9]*)")
@@ -93,6 +94,7 @@ def _provenance(state: Building, sha256: str) -> dict[str, Any]:
         "board_type_sha256": digest(state.board_type.identity()),
         "frame_sha256": state.frame.sha256,
         "picture_sha256": sha256,
+        "flat_field_sha256": {phase: card for phase, card in state.cards.sha256.items() if phase in PHASES},
         "shape": list(state.shape),
         "method": {
             "version": building.METHOD,

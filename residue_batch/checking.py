@@ -31,6 +31,7 @@ from residue_batch.config import (
 from residue_batch.config.load import MODELS, is_path
 from residue_batch.config.yaml import read
 from residue_batch.errors import ConfigError, Problem, UsageError
+from residue_batch.files import flat_field
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import BUILTINS, NO_PHASE, Key, Program, variables_of
 from residue_batch.salvage import sound_part, with_later
@@ -340,6 +341,9 @@ def _on_frame(board_type: BoardType) -> dict[str, Any]:
         "white": [round(float(v), 4) for v in scene.white],
         "white_assumed": scene.white_assumed,
     }
+    flats = {role: flat_field(board_type, card) for role, card in setting.cards._asdict().items() if card}
+    if flats:
+        facts["flat_field"] = {role: round(flat.darkest, 3) for role, flat in flats.items() if flat}
     if found is not None:
         facts["golden_registration"] = {
             "inliers": found.inliers,

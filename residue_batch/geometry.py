@@ -127,15 +127,12 @@ class Transform:
         mapped = points @ h[:, :2].T + h[:, 2]
         return np.asarray(mapped[:, :2] / mapped[:, 2:])
 
-    def maps(self, box: Box) -> tuple[Array, Array]:
-        """Shot coordinates (x, y) of each pixel of ``box``, float32, from absolute float64.
+    def at(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Shot coordinates (x, y) of frame points, float64, element by element: always the same bits.
 
-        Computed from absolute frame coordinates, so the same pixel gets the
-        same bits whatever the tile.
+        ``x`` and ``y`` are float64 arrays that broadcast.
         """
         h = self.array
-        x = np.arange(box.left, box.right, dtype=np.float64)[None, :]
-        y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
         if self.bend is not None:
             dx, dy = self.bend.at(*np.broadcast_arrays(x, y))
             x, y = x + dx, y + dy
@@ -143,9 +140,18 @@ class Transform:
             scale: Array | float = 1.0
         else:
             scale = 1.0 / (h[2, 0] * x + (h[2, 1] * y + h[2, 2]))
-        map_x = ((h[0, 0] * x + (h[0, 1] * y + h[0, 2])) * scale).astype(np.float32)
-        map_y = ((h[1, 0] * x + (h[1, 1] * y + h[1, 2])) * scale).astype(np.float32)
-        return map_x, map_y
+        return (h[0, 0] * x + (h[0, 1] * y + h[0, 2])) * scale, (h[1, 0] * x + (h[1, 1] * y + h[1, 2])) * scale
+
+    def maps(self, box: Box) -> tuple[Array, Array]:
+        """Shot coordinates (x, y) of each pixel of ``box``, float32, from absolute float64.
+
+        Computed from absolute frame coordinates, so the same pixel gets the
+        same bits whatever the tile.
+        """
+        x = np.arange(box.left, box.right, dtype=np.float64)[None, :]
+        y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
+        map_x, map_y = self.at(x, y)
+        return map_x.astype(np.float32), map_y.astype(np.float32)
 
     def scale(self) -> float:
         """The mean magnification from frame to shot at the frame's origin."""

@@ -42,11 +42,12 @@ from dask.base import tokenize
 from dask_image import ndfilters, ndinterp, ndmorph
 
 from residue_batch import photo
-from residue_batch.board import Board, PhotoFile, plan_board, scene_of, sources_of
+from residue_batch.board import Board, plan_board, scene_of, sources_of
 from residue_batch.compiler import keeping_all
 from residue_batch.config import load_board_type, load_workflow
 from residue_batch.errors import UsageError
 from residue_batch.evidence import evidence_tile
+from residue_batch.files import PhotoFile
 from residue_batch.geometry import Array, Box
 from residue_batch.outcome import Record, conclude
 from residue_batch.prepare import check_scene, sets_for, setting_of
@@ -56,8 +57,7 @@ from residue_batch.step import Kind, full_scale
 from residue_batch.tally import Tally, merge_all
 from residue_batch.tile import MAKERS, Sources, measure_tile
 
-Grid = tuple[tuple[int, ...], tuple[int, ...]]
-"""Heights and widths of the chunks of the frame."""
+Grid = tuple[tuple[int, ...], tuple[int, ...]]  # heights and widths of the chunks of the frame
 Planes = dict[Key, da.Array]
 Oracles = Mapping[str, Callable[..., da.Array]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from residue_batch import built, photo
-from residue_batch.board import Board, PhotoFile, Setting, scene_of
+from residue_batch.board import Board, Setting, scene_of
 from residue_batch.built import Built
 from residue_batch.canonical import canonical, digest
 from residue_batch.compiler import compile_program
@@ -23,8 +23,9 @@ from residue_batch.config import (
     scan,
 )
 from residue_batch.errors import ConfigError, Problem, Refusal, UsageError
+from residue_batch.files import Cards, PhotoFile, flat_field
 from residue_batch.outcome import Record, refused
-from residue_batch.program import AFTER, BEFORE, Program
+from residue_batch.program import AFTER, BEFORE, PHASES, Program
 
 TILE = 1024
 """Default side of a tile, px."""
@@ -124,8 +125,13 @@ def board_of(shots: BoardShots, setting: Setting) -> Board:
     return Board(shots.board, shots.lot, setting, files)
 
 
-def setting_of(board_type: BoardType, workflow: Workflow, tile: int | None = None) -> Setting:
+def setting_of(board_type: BoardType, workflow: Workflow, tile: int | None = None, lot: Lot | None = None) -> Setting:
     """Compile the workflow for a board type and hash the photographs it names.
+
+    Parameters
+    ----------
+    lot
+        Whose flat fields stand above those of the board type.
 
     Raises
     ------
@@ -142,7 +148,33 @@ def setting_of(board_type: BoardType, workflow: Workflow, tile: int | None = Non
     golden = _photo_file(board_type, "golden", board_type.golden) if board_type.golden and board_type.frame else None
     if board_type.built is not None:
         golden = _built(board_type, board_type.built, frame)
-    return Setting(board_type, program, frame, golden, tile, None)
+    return Setting(board_type, program, frame, golden, tile, None, cards=cards_of(board_type, lot))
+
+
+def cards_of(board_type: BoardType, lot: Lot | None = None) -> Cards:
+    """The flat fields of a board type's shots, hashed and looked at; those of a lot stand above them.
+
+    Raises
+    ------
+    ConfigError
+        For a photograph that cannot be read, or that shows no even card.
+    """
+    found: dict[str, PhotoFile] = {}
+    for source in (board_type, lot) if lot else (board_type,):
+        given = source.flat_field
+        # one card of a lot is that of its shots; the golden shot belongs to the board type
+        roles = Cards._fields if source is board_type and board_type.reference == "golden" else PHASES
+        files = dict.fromkeys(roles, given) if isinstance(given, str) else given.model_dump() if given else {}
+        for role, path in files.items():
+            if path is None:
+                continue
+            try:
+                found[role] = PhotoFile(path, photo.hash_file(path).sha256)
+                flat_field(board_type, found[role])
+            except Refusal as error:
+                key = ("flat_field",) if isinstance(given, str) else ("flat_field", role)
+                raise ConfigError(source.problem(key, error.message, error.remedy)) from None
+    return Cards(**found)
 
 
 def _photo_file(board_type: BoardType, key: str, path: str | None) -> PhotoFile | None:
@@ -223,7 +255,7 @@ def prepare(
             try:
                 loaded = load_board_type(name, sets_for(sets, "board_type"))
                 if loaded_workflow:
-                    settings[name] = setting_of(loaded, loaded_workflow, tile)
+                    settings[name] = setting_of(loaded, loaded_workflow, tile, loaded_lot)
             except ConfigError as error:
                 problems += error.problems
     if problems or loaded_lot is None or loaded_workflow is None or found is None:

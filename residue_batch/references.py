@@ -7,12 +7,12 @@ from pathlib import Path
 
 from residue_batch import built, photo
 from residue_batch.artefacts import build, lay_out
-from residue_batch.board import PhotoFile
 from residue_batch.building import Building
 from residue_batch.built import Built
-from residue_batch.config import BoardShots, BoardType, Cluster, load_board_type, load_lot, scan
+from residue_batch.config import BoardShots, BoardType, Cluster, Lot, load_board_type, load_lot, scan
 from residue_batch.errors import ConfigError, Problem
-from residue_batch.prepare import sets_for
+from residue_batch.files import PhotoFile
+from residue_batch.prepare import cards_of, sets_for
 from residue_batch.workers import clients, executor_of
 
 
@@ -48,13 +48,13 @@ def build_reference(
     Refusal
         ``lot_reference``: too few shots, or they disagree.
     """
-    chosen, boards = _boards(lot, board_type, sets)
+    loaded, chosen, boards = _boards(lot, board_type, sets)
     if chosen.frame_image is None:
         remedy = "add 'frame: <photograph>'; a sharp shot of any board of this type will do, clean or not"
         raise ConfigError(chosen.problem((), "a reference needs a frame to lay the shots over", remedy, at="key"))
     frame = PhotoFile(chosen.frame_image, photo.hash_file(chosen.frame_image).sha256)
     folder = Path(out).resolve()
-    plan, state = lay_out(chosen, frame, boards, folder / ".scratch")
+    plan, state = lay_out(chosen, frame, boards, folder / ".scratch", cards=cards_of(chosen, loaded))
     new = False
 
     def write(state: Building) -> Built:
@@ -66,8 +66,10 @@ def build_reference(
         return build(plan, state, executor_of(client), write), new
 
 
-def _boards(lot: str | Path, board_type: str | Path | None, sets: Sequence[str]) -> tuple[BoardType, list[BoardShots]]:
-    """The board type, and the boards of the lot that are of it."""
+def _boards(
+    lot: str | Path, board_type: str | Path | None, sets: Sequence[str]
+) -> tuple[Lot, BoardType, list[BoardShots]]:
+    """The lot, the board type, and the boards of the lot that are of it."""
     loaded, given = load_lot(str(lot), sets_for(sets, "lot")), sets_for(sets, "board_type")
     wanted = load_board_type(str(board_type), given) if board_type is not None else None
     if board_type is not None and loaded.board_type is None and loaded.manifest is None:
@@ -82,4 +84,4 @@ def _boards(lot: str | Path, board_type: str | Path | None, sets: Sequence[str])
     if len(names) != 1:
         message = "a reference is built for one board type"
         raise ConfigError(Problem(message, remedy=f"name it with --board-type; the lot's board types: {known}"))
-    return types[names[0]], [shots for shots in usable if shots.board_type == names[0]]
+    return loaded, types[names[0]], [shots for shots in usable if shots.board_type == names[0]]

@@ -16,14 +16,27 @@ from residue_batch.areas import areas_of, outline_mask
 from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
-from residue_batch.geometry import Array, Box, Transform, snug
+from residue_batch.files import shade_of
+from residue_batch.geometry import Array, Box, Transform, snug, tiles
+from residue_batch.matching.flat import Flat, Shade
+from residue_batch.matching.light import same_light
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
-from residue_batch.matching.resample import FULL_SCALE, Tone, blur, code_table, inside, linear_table, resample
+from residue_batch.matching.resample import (
+    FULL_SCALE,
+    Tone,
+    blur,
+    blur_radius,
+    code_table,
+    inside,
+    linear_table,
+    resample,
+)
 from residue_batch.matching.samples import Anchors, Patch, anchors_of, patch_of
 
 IGNORED = 1 << 30
 """The bit of the region mask that marks ignored pixels; bit i is region i."""
+STRIP = 512
 
 GRID = 64
 """px on which tiles, and parts of tiles that are measured by themselves, begin and end."""
@@ -91,7 +104,9 @@ class Scene:
         return self.clean[:, *box.within(Box.whole(self.shape))]
 
 
-def scene_of_type(board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float) -> Scene:
+def scene_of_type(
+    board_type: BoardType, frame: photo.Photo, golden: photo.Photo | None, blur_px: float, flat: Flat | None = None
+) -> Scene:
     """The scene of a board type with a clean reference.
 
     Parameters
@@ -99,25 +114,33 @@ def scene_of_type(board_type: BoardType, frame: photo.Photo, golden: photo.Photo
     golden
         The clean shot, when it is another photograph than the frame; it is
         registered to the frame and resampled into it once.
+    flat
+        Its flat field.
 
     Raises
     ------
     Refusal
-        If the golden shot does not match the frame, or declared areas are not found.
+        If the golden shot does not match the frame or its flat field, or declared areas are not found.
     """
     if golden is None or golden.sha256 == frame.sha256:
-        return _scene(board_type, frame, frame.pixels, blur_px, clean=True)
+        shade = shade_of(flat, frame, Transform(), "golden shot")
+        return _scene(board_type, frame, frame.pixels, blur_px, clean=True, shade=shade)
     code, found = _seen_in_frame(board_type, frame, golden, "golden shot")
-    return replace(_scene(board_type, frame, code, blur_px, clean=True), registration=found)
+    shade = shade_of(flat, golden, found.transform, "golden shot")
+    return replace(_scene(board_type, frame, code, blur_px, clean=True, shade=shade), registration=found)
 
 
-def scene_of_pair(board_type: BoardType, frame: photo.Photo | None, before: photo.Photo, blur_px: float) -> Scene:
+def scene_of_pair(
+    board_type: BoardType, frame: photo.Photo | None, before: photo.Photo, blur_px: float, flat: Flat | None = None
+) -> Scene:
     """The scene of one board without a clean reference: its light is that of its own before-shot.
 
     Parameters
     ----------
     frame
         The frame image of the board type; None when the before-shot is the frame.
+    flat
+        The flat field of the before-shot.
 
     Raises
     ------
@@ -125,16 +148,21 @@ def scene_of_pair(board_type: BoardType, frame: photo.Photo | None, before: phot
         If the before-shot does not match the frame, or declared areas are not found.
     """
     if frame is None:
-        return _scene(board_type, before, before.pixels, blur_px, clean=False)
+        shade = shade_of(flat, before, Transform(), "before shot")
+        return _scene(board_type, before, before.pixels, blur_px, clean=False, shade=shade)
     code, found = _seen_in_frame(board_type, frame, before, "before shot")
-    return replace(_scene(board_type, frame, code, blur_px, clean=False), registration=found)
+    shade = shade_of(flat, before, found.transform, "before shot")
+    return replace(_scene(board_type, frame, code, blur_px, clean=False, shade=shade), registration=found)
 
 
-def scene_of_lot(board_type: BoardType, frame: photo.Photo, built: photo.Photo, blur_px: float) -> Scene:
+def scene_of_lot(
+    board_type: BoardType, frame: photo.Photo, built: photo.Photo, blur_px: float, shade: Shade | None = None
+) -> Scene:
     """The scene of a board type whose clean reference was built from a lot, in the frame.
 
     Shots are registered to the reference, not to the frame image, on which residue may lie. Pixels
-    that too few shots had shown are not valid in ``built``: they are ignored.
+    that too few shots had shown are not valid in ``built``: they are ignored. ``shade`` is the flat
+    field of a ``built`` that is one shot; what was built from all is in even light.
 
     Raises
     ------
@@ -143,7 +171,7 @@ def scene_of_lot(board_type: BoardType, frame: photo.Photo, built: photo.Photo, 
     """
     if built.pixels.shape != frame.pixels.shape:
         raise Refusal("reference", "the built reference has another size than the frame", "build it again")
-    scene = _scene(board_type, frame, built.pixels, blur_px, clean=True, tone=built.tone)
+    scene = _scene(board_type, frame, built.pixels, blur_px, clean=True, tone=built.tone, shade=shade)
     inside = scene.mask & 1 > 0
     mask = scene.mask if built.valid is None else scene.mask | (np.uint32(IGNORED) * ~built.valid)
     return replace(scene, mask=mask, target=target_of(built.pixels, inside & (mask & IGNORED == 0)))
@@ -166,7 +194,14 @@ def _seen_in_frame(
 
 
 def _scene(
-    board_type: BoardType, frame: photo.Photo, code: Array, blur_px: float, *, clean: bool, tone: Tone | None = None
+    board_type: BoardType,
+    frame: photo.Photo,
+    code: Array,
+    blur_px: float,
+    *,
+    clean: bool,
+    tone: Tone | None = None,
+    shade: Shade | None = None,
 ) -> Scene:
     """A scene with the geometry of ``frame`` and the light of ``code``, whose tone is the frame's unless given."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
@@ -176,14 +211,14 @@ def _scene(
         mask |= region.astype(np.uint32) << np.uint32(index)
     where = regions[WHOLE] & ~ignored
     table = linear_table(code.dtype, tone or frame.tone)
-    light = blur(resample(code, Transform(), Box.whole(shape), table), blur_px)
+    light = _blurred(code, table, blur_px, shade)
     white, assumed = white_colour(light, patch)
     return Scene(
         shape=shape,
         channels=code.shape[2],
         target=target_of(frame.pixels, where),
-        anchors=anchors_of(code, table, where),
-        patch=patch_of(code, table, patch),
+        anchors=anchors_of(code, table, where, shade),
+        patch=patch_of(code, table, patch, shade),
         clean=light if clean else None,
         mask=mask,
         regions=tuple(regions),
@@ -191,3 +226,21 @@ def _scene(
         white=white,
         white_assumed=assumed,
     )
+
+
+def _blurred(code: Array, table: Array, blur_px: float, shade: Shade | None) -> Array:
+    """(C, h, w) uint16 linear light of a photograph in the frame, blurred, its flat field divided out.
+
+    In even light a bright place where little fell may be brighter than full scale: it is cut there.
+    """
+    shape = (code.shape[0], code.shape[1])
+    whole, light = Box.whole(shape), same_light(shape, code.shape[2])
+    if shade is None:
+        return blur(resample(code, Transform(), whole, table), blur_px)
+    found = np.empty((code.shape[2], *shape), np.uint16)
+    for strip in tiles(shape, STRIP):
+        outer = strip.grow(blur_radius(blur_px), whole)
+        even = light.matched(resample(code, Transform(), outer, table), outer, blur_px, shade)
+        cut = np.rint(np.minimum(even[:, *strip.within(outer)] * np.float32(FULL_SCALE), np.float32(FULL_SCALE)))
+        found[:, *strip.within(whole)] = cut
+    return found

@@ -16,6 +16,7 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box, Transform, snug
 from residue_batch.matching.common import cleaner
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
 from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
@@ -29,7 +30,8 @@ from residue_batch.tally import Tally, count
 class View:
     """One shot as the frame sees it: decoded pixels, where they lie and in which light.
 
-    ``linear`` is the table from code values to linear light, ``codes`` the table back.
+    ``linear`` is the table from code values to linear light, ``codes`` the table back; ``shade`` the
+    flat field, if there is one.
     """
 
     pixels: Array
@@ -38,6 +40,7 @@ class View:
     codes: Array
     transform: Transform
     light: Light
+    shade: Shade | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    return sources.views[node.key.phase].light.matched(read(node.inputs[0]), box, sources.program.blur)
+    view = sources.views[node.key.phase]
+    return view.light.matched(read(node.inputs[0]), box, sources.program.blur, view.shade)
 
 
 def _reference(sources: Sources, node: Node, box: Box, read: Read) -> Array:

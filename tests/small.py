@@ -12,9 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from residue_batch.board import Board, PhotoFile, Setting
+from residue_batch.board import Board, Setting
 from residue_batch.compiler import compile_program
 from residue_batch.config import Workflow, load_board_type, load_workflow
+from residue_batch.files import PhotoFile
 from residue_batch.prepare import setting_of
 from residue_batch.program import AFTER, BEFORE, Program
 from residue_batch.synthetic import LotTruth, write_lot

@@ -16,9 +16,10 @@ from small import FITTED, FLUX, SmallLot
 
 from residue_batch import board as boards
 from residue_batch import store
-from residue_batch.board import Board, PhotoFile, board_key, plan_board
+from residue_batch.board import Board, board_key, plan_board
 from residue_batch.engine.inline import identify, run_inline
 from residue_batch.errors import Refusal
+from residue_batch.files import PhotoFile
 from residue_batch.outcome import Record
 from residue_batch.program import PHASES
 

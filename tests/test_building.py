@@ -17,12 +17,12 @@ from small import SmallLot
 
 from residue_batch import api, built, photo
 from residue_batch.artefacts import lay_out, shots_of
-from residue_batch.board import PhotoFile
 from residue_batch.building import LEAST_SHOTS, MOST_SHOTS, Building, found_of
 from residue_batch.config import BoardShots, load_board_type, load_lot, scan
 from residue_batch.engine.graph import run_graph
 from residue_batch.engine.inline import run_inline
 from residue_batch.errors import ConfigError, Refusal
+from residue_batch.files import PhotoFile
 
 SHOTS = 8
 

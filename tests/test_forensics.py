@@ -14,10 +14,11 @@ import small
 from small import SmallLot
 
 from residue_batch import board as boards
-from residue_batch.board import Board, PhotoFile
+from residue_batch.board import Board
 from residue_batch.comparing import VERDICTS, compare
 from residue_batch.config import Gates, load_board_type, load_workflow
 from residue_batch.errors import Refusal
+from residue_batch.files import PhotoFile
 from residue_batch.gates import gate_change, gate_light
 from residue_batch.matching.registration import grey
 from residue_batch.photo import read_header

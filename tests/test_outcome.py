@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import FLUX, SmallLot
 
-from residue_batch.board import Board, Match, opened, same_light
+from residue_batch.board import Board, Match, opened
 from residue_batch.canonical import canonical
 from residue_batch.config import Gates
 from residue_batch.errors import Refusal, ResidueError
 from residue_batch.gates import gate_match
 from residue_batch.geometry import Transform
+from residue_batch.matching.light import same_light
 from residue_batch.matching.registration import Registration
 from residue_batch.outcome import FLAGS, STATUSES, conclude, refused
 from residue_batch.records import line_of, record_of

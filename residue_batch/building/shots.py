@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from residue_batch import photo
-from residue_batch.board import read_photo
-from residue_batch.building.state import BLUR, Building, Seen, enough, ground_of, resampled
+from residue_batch.building.state import BLUR, Building, Seen, enough, ground_of, resampled, shade_in
 from residue_batch.errors import Refusal
+from residue_batch.files import read_photo
 from residue_batch.gates import gate_match
 from residue_batch.geometry import Array, Box, tiles
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.quantile import UNSEEN, cleanness
 from residue_batch.matching.registration import Registration, register
@@ -119,20 +120,21 @@ def _matched(state: Building, index: int) -> Seen:
     ground = ground_of(state)
     shot, found = _registered(state, index)
     table = linear_table(shot.pixels.dtype, shot.tone)
-    samples = sample_light(shot.pixels, table, found.transform, ground.anchors, ground.shape)
+    shade = shade_in(state, index, shot, found)
+    samples = sample_light(shot.pixels, table, found.transform, ground.anchors, ground.shape, shade=shade)
     light = fit_light(samples, ground.white, white_assumed=ground.white_assumed)
-    state.write(f"shot-{index}.npy", _in_light(shot, found, light, ground))
+    state.write(f"shot-{index}.npy", _in_light(shot, found, light, ground, shade))
     return Seen(shot.sha256, found, light)
 
 
-def _in_light(shot: photo.Photo, found: Registration, light: Light, ground: Scene) -> Array:
+def _in_light(shot: photo.Photo, found: Registration, light: Light, ground: Scene, shade: Shade | None) -> Array:
     """(h, w, C) uint16: the shot in the frame, in the light of the ground and as sharp; `UNSEEN` outside of it."""
     whole = Box.whole(ground.shape)
     result = np.empty((*ground.shape, ground.channels), np.uint16)
     for strip in tiles(ground.shape, STRIP):
         outer = strip.grow(blur_radius(1.5 * BLUR), whole)
         pixels, valid = resampled(shot, found, outer)
-        seen = light.matched(pixels, outer, BLUR)[:, *strip.within(outer)]
+        seen = light.matched(pixels, outer, BLUR, shade)[:, *strip.within(outer)]
         here = result[strip.within(whole)]
         here[...] = np.moveaxis(np.clip(np.rint(seen * np.float32(FULL_SCALE)), 0, UNSEEN - 1), 0, -1)
         here[~strip.crop(valid, outer)] = UNSEEN

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from residue_batch import photo
-from residue_batch.board import PhotoFile, read_photo
 from residue_batch.config import BoardType
 from residue_batch.errors import Refusal
+from residue_batch.files import NO_CARDS, Cards, PhotoFile, flat_field, read_photo, shade_of
 from residue_batch.geometry import Array, Box
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
 from residue_batch.matching.quantile import UNSEEN
 from residue_batch.matching.registration import Registration
@@ -80,6 +81,7 @@ class Building:
     scratch: str
     shape: tuple[int, int]
     tile: int
+    cards: Cards = NO_CARDS
     anchor: int = -1
     """The shot whose light the others are brought into; none yet."""
     seen: Mapping[int, Seen] = field(default_factory=dict)
@@ -135,18 +137,25 @@ def ground_of(state: Building) -> Scene:
         frame = read_photo(state.board_type, state.frame)
         if state.anchor < 0:
             return scene_of_type(state.board_type, frame, None, BLUR)
-        code, valid = _anchor_of(state)
-        return scene_of_lot(state.board_type, frame, photo.Photo(code, valid, frame.header, "", "srgb"), BLUR)
+        code, valid, shade = _anchor_of(state)
+        return scene_of_lot(state.board_type, frame, photo.Photo(code, valid, frame.header, "", "srgb"), BLUR, shade)
 
-    key = (state.scratch, state.shots, state.anchor, state.frame.sha256, state.board_type.identity())
+    key = (state.scratch, state.shots, state.anchor, state.frame.sha256, state.board_type.identity(), state.cards)
     return _grounds.get(key, prepare)
 
 
-def _anchor_of(state: Building) -> tuple[Array, Array]:
+def shade_in(state: Building, index: int, shot: photo.Photo, found: Registration) -> Shade | None:
+    """The flat field of one of the shots, if there is one."""
+    phase = state.origins[index].phase
+    flat = flat_field(state.board_type, getattr(state.cards, phase))
+    return shade_of(flat, shot, found.transform, f"{phase} shot")
+
+
+def _anchor_of(state: Building) -> tuple[Array, Array, Shade | None]:
     shot, found = read_photo(state.board_type, state.shots[state.anchor]), state.seen[state.anchor].registration
     assert found is not None
     light, valid = resampled(shot, found, Box.whole(state.shape))
-    return code_table(np.uint16, "srgb")[np.moveaxis(light, 0, -1)], valid
+    return code_table(np.uint16, "srgb")[np.moveaxis(light, 0, -1)], valid, shade_in(state, state.anchor, shot, found)
 
 
 def found_of(state: Building) -> tuple[Array, Array]:

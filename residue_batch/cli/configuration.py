@@ -96,6 +96,8 @@ def _board_type(facts: Any) -> None:
     out(f"  white {'assumed' if facts['white_assumed'] else 'of the patch'}: {facts['white']} (linear light)")
     if "golden_registration" in facts:
         out(f"  golden shot in the frame: {facts['golden_registration']}")
+    for role, darkest in facts.get("flat_field", {}).items():
+        out(f"  flat field of {role}: {100 * darkest:.0f} % of the light where it is darkest")
 
 
 def _lot(facts: Any) -> None:

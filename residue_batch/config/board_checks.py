@@ -59,6 +59,9 @@ def _reference(data: Mapping[str, Any]) -> Iterator[Mistake]:
     if reference in ("pair", "golden") and data.get("built") is not None:
         message = f"a built reference is given, but reference is {reference}"
         yield Mistake(("built",), message, "write 'reference: lot', or remove it", "key")
+    if reference in ("pair", "lot") and _inner(data, "flat_field").get("golden") is not None:
+        message = f"a flat field of the golden shot is given, but reference is {reference}"
+        yield Mistake(("flat_field", "golden"), message, "remove it", "key")
 
 
 def _frameless(data: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -14,6 +14,7 @@ from residue_batch.config.model import (
     Configuration,
     Count,
     Flag,
+    FlatField,
     Frozen,
     Length,
     Mistake,
@@ -215,7 +216,7 @@ class BoardType(Configuration):
     """What one kind of board looks like, and where things are on it."""
 
     file_kind: ClassVar[str] = "board_type"
-    paths: ClassVar[tuple[str, ...]] = ("frame", "golden", "built")
+    paths: ClassVar[tuple[str, ...]] = ("frame", "golden", "built", "flat_field")
 
     board_type: Title
     """The name of the board type."""
@@ -227,6 +228,8 @@ class BoardType(Configuration):
     """A photograph of a clean board, for `reference: golden`."""
     built: str | None = None
     """For `reference: lot`: what `residue reference build` wrote; default each run builds one from its own lot."""
+    flat_field: FlatField | None = None
+    """A photograph of an even white card in the light of the shots, or one each for golden, before, after."""
     pixel_size_um: Annotated[Number, Field(ge=1e-3, le=1e6)] | None = None
     """The size of a frame pixel on the board; needed for millimetres."""
     tone: Literal["srgb", "linear"] | None = None

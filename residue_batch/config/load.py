@@ -270,6 +270,11 @@ def absolute(document: Document, keys: tuple[str, ...]) -> Document:
     data = dict(document.data)
     for key in keys:
         value = data.get(key)
+        if isinstance(value, dict):
+            data[key] = {
+                name: os.path.normpath(document.folder((key, name)) / _at_home(file)) if isinstance(file, str) else file
+                for name, file in value.items()
+            }
         if isinstance(value, str) and value and not document.is_broken((key,)):
             if key == "board_type" and not is_path(value):
                 continue  # a name that is searched

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from residue_batch.config.model import Configuration, Frozen, Mistake, Title, canonical
+from residue_batch.config.model import Configuration, Frozen, LotFlatField, Mistake, Title, canonical
 
 PHASES = ("before", "after")
 Phase = Literal["before", "after"]
@@ -34,7 +34,7 @@ class Lot(Configuration):
     """The boards of one production lot, found by a file-name pattern or listed in a manifest."""
 
     file_kind: ClassVar[str] = "lot"
-    paths: ClassVar[tuple[str, ...]] = ("root", "manifest", "board_type")
+    paths: ClassVar[tuple[str, ...]] = ("root", "manifest", "board_type", "flat_field")
 
     lot: Title
     """The name of the lot."""
@@ -46,12 +46,14 @@ class Lot(Configuration):
     """Where the photographs lie: `{lot}/{board}_{phase}.*`; `*` is any text without a slash."""
     manifest: str | None = None
     """A CSV file with the columns board, phase, path and optionally sha256, board_type."""
+    flat_field: LotFlatField | None = None
+    """A photograph of an even white card in the light of this lot, or one each for before, after."""
     phases: Phases = Phases()
     """Other words for before and after."""
 
     def identity(self) -> str:
         """Canonical text without the folders of this machine."""
-        return canonical(self.model_copy(update={"root": ".", "manifest": None, "description": ""}))
+        return canonical(self.model_copy(update={"root": ".", "manifest": None, "flat_field": None, "description": ""}))
 
     @classmethod
     def mistakes(cls, data: Mapping[str, Any]) -> list[Mistake]:

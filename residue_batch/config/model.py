@@ -12,8 +12,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -103,6 +105,41 @@ class Frozen(BaseModel):
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, canonical(self)))
+
+
+class ShotCards(Frozen):
+    """A photograph of an even white card for each phase."""
+
+    before: str | None = None
+    """For the shots before cleaning."""
+    after: str | None = None
+    """For the shots after cleaning."""
+
+
+class Cards(ShotCards):
+    """A photograph of an even white card for each kind of shot that has its own light."""
+
+    golden: str | None = None
+    """For the golden shot."""
+
+
+def _card_kind(value: object) -> str | None:
+    """The branch of a flat field; in brackets, because a bare one would look like a key of the YAML."""
+    if isinstance(value, dict | ShotCards):
+        return "<files>"
+    return "<file>" if isinstance(value, str) else None
+
+
+_ONE_OR_EACH = Discriminator(
+    _card_kind,
+    custom_error_type="flat_field_kind",
+    custom_error_message="a flat field is a photograph, or one for each kind of shot",
+)
+_CardFile = Annotated[str, Field(min_length=1), Tag("<file>")]
+FlatField = Annotated[_CardFile | Annotated[Cards, Tag("<files>")], _ONE_OR_EACH]
+"""One card for all photographs of a board type, or one for each kind."""
+LotFlatField = Annotated[_CardFile | Annotated[ShotCards, Tag("<files>")], _ONE_OR_EACH]
+"""One card for all shots of a lot, or one for each phase."""
 
 
 class Configuration(Frozen):

@@ -33,6 +33,10 @@ description: ''
 reference: pair
 #golden: clean.jpg
 
+# If your lamps are uneven or stand close: photograph an even white card where the
+# boards lie, and name it. It is divided out of all shots, the golden one too.
+#flat_field: card.jpg
+
 # 3. THE SCALE -- needed only if you want to write millimetres.
 # Measure something long: its length in um divided by its length in pixels.
 #pixel_size_um: 25

@@ -15,8 +15,9 @@ import cv2
 
 from residue_batch import board as boards
 from residue_batch import photo
-from residue_batch.board import Board, PhotoFile
+from residue_batch.board import Board
 from residue_batch.errors import ClusterError, Refusal
+from residue_batch.files import PhotoFile
 from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
 from residue_batch.stages import Plan
 

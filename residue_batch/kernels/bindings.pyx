@@ -115,18 +115,21 @@ def blurred(const uint16_t[:, :, :] planes, const float[::1] weights, window, pt
     return found
 
 
-def blurred_and_scaled(const uint16_t[:, :, :] planes, const float[::1] weights, const float[:, ::1] factor,
+def blurred_and_scaled(const uint16_t[:, :, :] planes, const float[::1] weights, const float[:, :, ::1] factor,
                        ptrdiff_t apart, ptrdiff_t past, const float[::1] gain):
     """(c, h, w), blurred, times ``gain[c]`` and a factor that is linear between the rows of a lattice.
 
-    ``factor`` (n, w) holds those rows, ``apart`` rows from each other; the planes begin ``past``
-    the first.
+    ``factor`` (c, n, w), or (1, n, w) for all channels, holds those rows, ``apart`` rows from each
+    other; the planes begin ``past`` the first.
     """
     cdef ptrdiff_t channel
+    cdef ptrdiff_t own = factor.shape[0] > 1
     cdef int radius = weights.shape[0] - 1
     if radius < 0 or planes.strides[2] != sizeof(uint16_t) or gain.shape[0] != planes.shape[0]:
         raise ValueError("rows must be contiguous, there must be a weight, and a gain for each channel")
-    if factor.shape[1] != planes.shape[2] or past < 0 or (past + planes.shape[1] - 1) // apart + 2 > factor.shape[0]:
+    if own and factor.shape[0] != planes.shape[0] or not factor.shape[0]:
+        raise ValueError("there must be a lattice for each channel, or one")
+    if factor.shape[2] != planes.shape[2] or past < 0 or (past + planes.shape[1] - 1) // apart + 2 > factor.shape[1]:
         raise ValueError("the lattice does not cover the planes")
     found = np.empty((planes.shape[0], planes.shape[1], planes.shape[2]), np.float32)
     cdef float[:, :, ::1] out = found
@@ -136,8 +139,8 @@ def blurred_and_scaled(const uint16_t[:, :, :] planes, const float[::1] weights,
     with nogil:
         for channel in range(planes.shape[0]):
             blur_scale(&planes[channel, 0, 0], planes.strides[1] // sizeof(uint16_t), planes.shape[1],
-                       planes.shape[2], &weights[0], radius, &factor[0, 0], apart, past, gain[channel],
-                       &line[0], &out[channel, 0, 0])
+                       planes.shape[2], &weights[0], radius, &factor[own * channel, 0, 0], apart, past,
+                       gain[channel], &line[0], &out[channel, 0, 0])
     return found
 
 

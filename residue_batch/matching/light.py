@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.resample import FULL_SCALE, blur_weights
 from residue_batch.matching.samples import REMEDY, Fixed, Samples, units_of
 
@@ -101,7 +102,7 @@ class Light:
         """
         return float(min(max(base * base - self.extra_blur, (0.5 * base) ** 2), (1.5 * base) ** 2) ** 0.5)
 
-    def matched(self, light: U16, box: Box, base: float) -> F32:
+    def matched(self, light: U16, box: Box, base: float, shade: Shade | None = None) -> F32:
         """The shot in the light of the reference, as sharp as the reference blurred by ``base`` px.
 
         Parameters
@@ -110,6 +111,10 @@ class Light:
             (C, h, w) uint16 linear light of the shot, 65535 = full scale.
         box
             Where it lies in the frame.
+        base
+            Blur of the reference, px.
+        shade
+            The shot's flat field, divided out as well.
 
         Returns
         -------
@@ -118,19 +123,38 @@ class Light:
         """
         gain = np.array([1.0 / (FULL_SCALE * gain) for gain in self.gain], np.float32)
         weights = blur_weights(self.sigma(base))
-        return kernels.blurred_and_scaled(light, weights, self._lattice(box), LATTICE, box.top % LATTICE, gain)
+        return kernels.blurred_and_scaled(light, weights, self._lattice(box, shade), LATTICE, box.top % LATTICE, gain)
 
-    def _lattice(self, box: Box) -> F32:
-        """1 / field on the rows of the lattice around a box, (n, w)."""
+    def _lattice(self, box: Box, shade: Shade | None) -> F32:
+        """1 / field on the rows of the lattice around a box: (1, n, w), with a flat field (C, n, w)."""
         rows = np.arange(box.top // LATTICE, -(-box.bottom // LATTICE) + 1, dtype=np.float64)
         columns = np.arange(box.left // LATTICE, -(-box.right // LATTICE) + 1, dtype=np.float64)
         x, y = units_of(columns[None, :] * LATTICE, rows[:, None] * LATTICE, self.shape)
-        nodes = (1.0 / field_at(self.field, x, y)).astype(np.float32)
+        field = field_at(self.field, x, y)[None]
+        if shade is not None:
+            field = field * shade.at(columns[None, :] * LATTICE, rows[:, None] * LATTICE)
+        nodes = (1.0 / field).astype(np.float32)
         pixels = np.arange(box.left, box.right)
         number = pixels // LATTICE - box.left // LATTICE
         share = (pixels % LATTICE / LATTICE).astype(np.float32)
-        left, right = nodes.take(number, axis=1), nodes.take(number + 1, axis=1)  # not fancy: rows stay contiguous
+        left, right = nodes.take(number, axis=2), nodes.take(number + 1, axis=2)  # not fancy: rows stay contiguous
         return np.asarray(left + (right - left) * share, np.float32)
+
+
+def same_light(shape: tuple[int, int], channels: int) -> Light:
+    """The light of the reference itself."""
+    return Light(
+        gain=(1.0,) * channels,
+        field=(0.0,) * 5,
+        extra_blur=0.0,
+        film=0.0,
+        clean_share=1.0,
+        residual=0.0,
+        samples=0,
+        share=1.0,
+        film_confounded=False,
+        shape=shape,
+    )
 
 
 def field_at(field: tuple[float, ...], x: F64, y: F64) -> F64:

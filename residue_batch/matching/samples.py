@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
+from residue_batch.matching.flat import Shade
 from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, blur_weights, inside, resample
 
 F32 = NDArray[np.float32]
@@ -97,18 +98,20 @@ class Patch(NamedTuple):
     """The white patch on the reference.
 
     ``box`` is around its middle; ``paper`` (h, w) bool are its light pixels; ``base`` (C, h, w)
-    uint16 is linear light.
+    uint16 is linear light as taken, ``shade`` the flat field that it was taken with.
     """
 
     box: Box
     paper: Mask
     base: U16
+    shade: Shade | None = None
 
 
-def patch_of(reference: Array, table: U16, patch: Mask | None) -> Patch | None:
+def patch_of(reference: Array, table: U16, patch: Mask | None, shade: Shade | None = None) -> Patch | None:
     """The white patch made ready for `sample_light`; None without one.
 
-    ``patch`` is (h, w) bool in the frame. Its rim and what is printed on it are left out.
+    ``patch`` is (h, w) bool in the frame. Its rim and what is printed on it are left out. ``shade`` is
+    the reference's flat field.
     """
     if patch is None or not patch.any():
         return None
@@ -126,10 +129,17 @@ def patch_of(reference: Array, table: U16, patch: Mask | None) -> Patch | None:
         return None
     light = base.min(0)
     paper &= light > 0.6 * float(np.percentile(light[paper], 60))
-    return Patch(box, paper, base) if paper.sum() >= _MIN_PAPER else None
+    return Patch(box, paper, base, shade) if paper.sum() >= _MIN_PAPER else None
 
 
-def _fixed(shot: Array, table: U16, transform: Transform, patch: Patch | None, shape: tuple[int, int]) -> Fixed | None:
+def _fixed(
+    shot: Array,
+    table: U16,
+    transform: Transform,
+    patch: Patch | None,
+    shape: tuple[int, int],
+    shade: Shade | None,
+) -> Fixed | None:
     if patch is None:
         return None
     chosen = patch.paper & inside(shot.shape, transform, patch.box)
@@ -143,16 +153,19 @@ def _fixed(shot: Array, table: U16, transform: Transform, patch: Patch | None, s
     if not known.any():
         return None
     ratio = np.log(np.maximum(light, 1) / np.maximum(base, 1).astype(np.float64))
+    rows, columns = (at + start for at, start in zip(np.nonzero(chosen), (patch.box.top, patch.box.left), strict=True))
+    for one, sign in ((shade, -1.0), (patch.shade, 1.0)):
+        if one is not None:
+            ratio += sign * np.log(one.at(columns.astype(np.float64), rows.astype(np.float64))).T
     middle = [float(np.median(ratio[whole[:, c], c])) if known[c] else 0.0 for c in range(len(known))]
     spread = [1.4826 * float(np.median(np.abs(ratio[whole[:, c], c] - middle[c]))) for c in np.flatnonzero(known)]
     if max(spread) > _UNEVEN:
         return None
-    rows, columns = np.nonzero(chosen)
-    x, y = units_of(columns.mean() + patch.box.left, rows.mean() + patch.box.top, shape)
+    x, y = units_of(columns.mean(), rows.mean(), shape)
     return Fixed(np.array([x, y], np.float64), np.array(middle), known)
 
 
-def anchors_of(reference: Array, table: U16, mask: Mask) -> Anchors:
+def anchors_of(reference: Array, table: U16, mask: Mask, shade: Shade | None = None) -> Anchors:
     """Prepare a reference once for all shots: small windows on a lattice over the board.
 
     Parameters
@@ -163,6 +176,8 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> Anchors:
         Of the reference, from `linear_table`.
     mask
         (h, w) bool: inside the outline, not ignored.
+    shade
+        The reference's flat field, divided out.
     """
     whole, plain = Box.whole(mask.shape), np.atleast_3d(reference)
     boxes = _lattice(mask)
@@ -179,10 +194,12 @@ def anchors_of(reference: Array, table: U16, mask: Mask) -> Anchors:
         bend[number, :, : len(down), : len(across)] = _laplacian(soft, *at)
         points = mask[box.within(whole)][*_GRID]
         free[number, : len(down), : len(across)] &= points
-    y, x = inner[:, 0, None, None] + rows[:, None], inner[:, 1, None, None] + columns
+    x, y = _points(inner)
     place = np.stack(np.broadcast_arrays(*units_of(x, y, (mask.shape[0], mask.shape[1]))), axis=-1)
-    some = free.any((1, 2))
-    return Anchors(inner[some], outer[some], free[some], _unit(light[some]), bend[some], place[some])
+    some, base = free.any((1, 2)), _unit(light)
+    if shade is not None:
+        base, bend = (_evened(planes, shade, inner) for planes in (base, bend))
+    return Anchors(inner[some], outer[some], free[some], base[some], bend[some], place[some])
 
 
 def sample_light(
@@ -192,6 +209,7 @@ def sample_light(
     anchors: Anchors,
     shape: tuple[int, int],
     patch: Patch | None = None,
+    shade: Shade | None = None,
 ) -> Samples:
     """Pixels for the light fit: a shot read at full resolution where the reference has its anchors.
 
@@ -209,6 +227,8 @@ def sample_light(
         Of the frame.
     patch
         From `patch_of`.
+    shade
+        The shot's flat field, divided out.
 
     A pixel counts when no neighbour within the blur is saturated in the shot or in the reference.
     """
@@ -221,11 +241,22 @@ def sample_light(
     def of(planes: Array) -> Array:
         return np.asarray(np.moveaxis(planes, 1, -1)[chosen])
 
+    image = of(_unit(light) if shade is None else _evened(_unit(light), shade, anchors.inner))
     starts = np.cumsum(count) - count
-    fixed = _fixed(shot, table, transform, patch, shape)
-    return Samples(
-        anchors.place[chosen], _unit(of(light)), of(anchors.base), of(anchors.bend), starts[count > 0], shape, fixed
-    )
+    fixed = _fixed(shot, table, transform, patch, shape, shade)
+    return Samples(anchors.place[chosen], image, of(anchors.base), of(anchors.bend), starts[count > 0], shape, fixed)
+
+
+def _points(inner: NDArray[np.int64]) -> tuple[F64, F64]:
+    """X (m, 1, c) and y (m, r, 1) of the sampling points of windows, frame px."""
+    rows, columns = (np.arange(step // 2, _WINDOW, step) for step in _STEP)
+    x, y = inner[:, 1, None, None] + columns, inner[:, 0, None, None] + rows[:, None]
+    return x.astype(np.float64), y.astype(np.float64)
+
+
+def _evened(planes: F32, shade: Shade, inner: NDArray[np.int64]) -> F32:
+    """Values (m, C, r, c) at the sampling points of windows, a flat field divided out."""
+    return np.asarray(planes / np.moveaxis(shade.at(*_points(inner)), 0, 1), np.float32)
 
 
 def _read(

@@ -127,6 +127,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The light of the shot cannot be matched within `max_light_residual` and `min_light_share`.",
         "Check exposure and lamps, and the outline of the board type.",
     ),
+    "flat_field": (
+        "The photograph of the card shows no even card, or a shot has another size than its card.",
+        "Photograph an even white card that fills the picture, with the camera and lamps of the boards.",
+    ),
     "low_observable": (
         "Too little of the outline can be seen in both shots.",
         "Reduce glare, photograph the whole board; check `ignore` and the white patch.",

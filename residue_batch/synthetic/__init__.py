@@ -14,7 +14,17 @@ moved, lit, blurred, with highlights and noise, sRGB coded.
 
 from residue_batch.synthetic.bare import COLOURS
 from residue_batch.synthetic.board import Board, render_board
-from residue_batch.synthetic.camera import DIFFICULTIES, Difficulty, Shot, compose, photograph, rephotograph, write_shot
+from residue_batch.synthetic.camera import (
+    DIFFICULTIES,
+    Difficulty,
+    Shot,
+    compose,
+    photograph,
+    photograph_card,
+    rephotograph,
+    uneven_light,
+    write_shot,
+)
 from residue_batch.synthetic.lot import (
     BOARD_KINDS,
     FORMATS,
@@ -44,10 +54,12 @@ __all__ = [
     "clean_residue",
     "compose",
     "photograph",
+    "photograph_card",
     "plant_residue",
     "render_board",
     "rephotograph",
     "true_reduction",
+    "uneven_light",
     "write_lot",
     "write_shot",
 ]

@@ -76,7 +76,37 @@ def displacement(rng: np.random.Generator, shape: tuple[int, int], limits: Diffi
     return np.asarray(matrix / matrix[2, 2], np.float64)
 
 
-def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str = "medium", bits: int = 8) -> Shot:
+def uneven_light(shape: tuple[int, int], strength: float) -> Plane:
+    """Light of two lamps of different colour that stand close, float32 (H, W, 3): 1 at most, 1 - ``strength`` at least.
+
+    It belongs to the camera's stand: no smooth curve of second degree fits it, and every shot has it alike.
+    """
+    height, width = shape
+    x = (np.arange(width, dtype=np.float32) / np.float32(width))[None, :]
+    y = (np.arange(height, dtype=np.float32) / np.float32(height))[:, None]
+    light = np.zeros((*shape, 3), np.float32)
+    for (u, v), reach, colour in (((0.3, 0.35), 0.13, (1.0, 0.94, 0.86)), ((0.78, 0.7), 0.2, (0.9, 0.96, 1.0))):
+        spot = np.exp(-((x - np.float32(u)) ** 2 + (y - np.float32(v)) ** 2) * np.float32(0.5 / reach**2))
+        light += spot[..., None] * np.array(colour, np.float32)
+    light -= light.min()
+    return np.asarray(1 - np.float32(strength) * (1 - light / light.max()), np.float32)
+
+
+def photograph_card(shape: tuple[int, int], seed: int, lamps: Plane, bits: int = 8) -> Pixels:
+    """A photograph of an even, slightly yellow card that fills the picture, in the light of ``lamps``."""
+    rng = np.random.default_rng([seed, 31])
+    card = np.broadcast_to(np.array([0.62, 0.60, 0.55], np.float32), (*shape, 3)) * lamps
+    return _sensor(card, np.ones(shape, np.float32), np.ones(3, np.float32), 0.003, rng, _curve(bits, "srgb"))
+
+
+def photograph(
+    board: Board,
+    opacity: Plane | None,
+    seed: int,
+    difficulty: str = "medium",
+    bits: int = 8,
+    lamps: Plane | None = None,
+) -> Shot:
     """Photograph a board with residue of this opacity on it.
 
     Parameters
@@ -91,6 +121,8 @@ def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str =
         ``fixed`` (the frame itself), ``easy``, ``medium`` or ``hard``.
     bits
         8 (uint8) or 16 (uint16), sRGB coded.
+    lamps
+        Light over the picture, of ``uneven_light``, beside what the difficulty makes of it.
     """
     if difficulty not in DIFFICULTIES:
         raise UsageError(f"no such difficulty: {difficulty!r}; there are {', '.join(DIFFICULTIES)}")
@@ -103,6 +135,8 @@ def photograph(board: Board, opacity: Plane | None, seed: int, difficulty: str =
     matrix = displacement(rng, board.shape, limits)
     scene = compose(board, opacity, _glints(board, rng, limits))
     scene = _moved(scene, matrix, cv2.INTER_LINEAR)
+    if lamps is not None:
+        scene = scene * lamps
     return Shot(_expose(scene, rng, limits, limits.blur, _curve(bits, "srgb")), matrix)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from residue_batch.errors import UsageError
 from residue_batch.synthetic.bare import PixelBox
 from residue_batch.synthetic.board import BAR, Board, render_board
-from residue_batch.synthetic.camera import DIFFICULTIES, Shot, photograph, write_shot
+from residue_batch.synthetic.camera import DIFFICULTIES, Shot, photograph, photograph_card, uneven_light, write_shot
 from residue_batch.synthetic.canvas import Plane
 from residue_batch.synthetic.residue import clean_residue, plant_residue
 
@@ -104,10 +104,11 @@ def write_lot(
     kinds: Sequence[str] = ("reduce",),
     colour: str = "green",
     lot: str = "lot",
+    uneven: float = 0.0,
 ) -> LotTruth:
     """Photograph a lot before and after cleaning and write it with its truth.
 
-    Writes ``golden.*``, ``shots/<lot>/<board>_<phase>.*`` and ``truth.json``.
+    Writes ``golden.*``, ``shots/<lot>/<board>_<phase>.*`` and ``truth.json``; in uneven light ``card.*`` too.
 
     Parameters
     ----------
@@ -133,6 +134,8 @@ def write_lot(
         Solder mask.
     lot
         Name of the lot.
+    uneven
+        How much less light there is where there is least, in every photograph, the golden shot and that of the card.
     """
     if format not in FORMATS:
         raise UsageError(f"no such format: {format!r}; there are {', '.join(FORMATS)}")
@@ -147,11 +150,14 @@ def write_lot(
     suffix, bits = FORMATS[format]
     golden = render_board(seed, shape, colour)
     quality = DIFFICULTIES.get(difficulty, DIFFICULTIES["medium"]).quality
-    write_shot(root / f"golden{suffix}", photograph(golden, None, seed, "fixed", bits).pixels, 95)
+    lamps = uneven_light(shape, uneven) if uneven else None
+    write_shot(root / f"golden{suffix}", photograph(golden, None, seed, "fixed", bits, lamps).pixels, 95)
+    if lamps is not None:
+        write_shot(root / f"card{suffix}", photograph_card(shape, seed, lamps, bits), 95)
     rows = []
     for index in range(boards):
         kind = kinds[index % len(kinds)]
-        rows.append(_write_board(root, seed, index, kind, shape, colour, difficulty, lot, suffix, bits, quality))
+        rows.append(_write_board(root, seed, index, kind, shape, colour, difficulty, lot, suffix, bits, quality, lamps))
     truth = LotTruth(
         str(root),
         lot,
@@ -184,6 +190,7 @@ def _write_board(
     suffix: str,
     bits: int,
     quality: int,
+    lamps: Plane | None,
 ) -> BoardTruth:
     rng = np.random.default_rng([seed, 19, index])
     board = render_board(seed, shape, colour, index + 1)
@@ -191,13 +198,13 @@ def _write_board(
     before = plant_residue(board, int(rng.integers(2**31)), 0.0 if kind == "blank" else float(rng.uniform(0.045, 0.10)))
     after = _after(board, before, kind, rng)
     shots = {
-        p: photograph(board, a, int(rng.integers(2**31)), difficulty, bits)
+        p: photograph(board, a, int(rng.integers(2**31)), difficulty, bits, lamps)
         for p, a in (("before", before), ("after", after))
     }
     if kind == "other_board":
         stranger = render_board(seed + 1000, shape, colour, 1)
         shots["after"] = photograph(
-            stranger, plant_residue(stranger, index, 0.01), int(rng.integers(2**31)), difficulty, bits
+            stranger, plant_residue(stranger, index, 0.01), int(rng.integers(2**31)), difficulty, bits, lamps
         )
     names: dict[str, str | None] = {}
     for phase in ("before", "after"):

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from residue_batch import photo
 from residue_batch.areas import areas_of
-from residue_batch.board import PhotoFile, read_photo
 from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import ConfigError, Refusal, UsageError
+from residue_batch.files import PhotoFile, read_photo
 from residue_batch.geometry import Box, Transform
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import grey, register, target_of

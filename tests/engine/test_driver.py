@@ -25,6 +25,7 @@ from residue_batch.engine.driver import Work, drive
 from residue_batch.engine.graph import run_graph
 from residue_batch.engine.inline import Done, identify, measure_boards, run_inline, settle
 from residue_batch.errors import ClusterError, Refusal
+from residue_batch.files import PhotoFile
 
 NEW: frozenset[str] = frozenset()
 
@@ -39,7 +40,7 @@ def named(board: Board, count: int) -> list[Work]:
 
 
 def missing(board: Board) -> Board:
-    return replace(board, shots={p: boards.PhotoFile(f"nowhere/{p}.png") for p in board.shots})
+    return replace(board, shots={p: PhotoFile(f"nowhere/{p}.png") for p in board.shots})
 
 
 # a board on its own ----------------------------------------------------------------------
