@@ -15,7 +15,8 @@ are integers, so that their order does not matter. Names are ``evidence/...``:
     ``I = B + a (W - B)``: ``da / dlog(gain_c) = -I_c (W - B)_c / |W - B|^2``, times x, y, x^2, xy, y^2 and summed over
     the channels for the field, and ``da / dlog(W_c) = -a W_c (W - B)_c / |W - B|^2``.
 ``hidden/<region>``
-    (2,): samples that an exclusion hides after cleaning only, and the sum of their opacities before.
+    (4,): samples that an exclusion hides after cleaning only and the sum of their opacities before, then samples that
+    it hides before cleaning only and the sum of their opacities after.
 """
 
 from __future__ import annotations
@@ -129,14 +130,14 @@ def _reference(sources: Sources, tile: Box, planes: Planes, grid: tuple[slice, s
 
 
 def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid: tuple[slice, slice]) -> Tally:
-    """Samples that only the after-shot hides: what lay there before is known, what is left is not."""
+    """Samples that only one shot hides: what the other shows there is known, what lies under the glare is not."""
     excluded = {phase: [k for k in sources.program.excluded if k.phase in (phase, NO_PHASE)] for phase in PHASES}
     cover = {p: np.logical_or.reduce([planes[k][grid] for k in keys]) for p, keys in excluded.items() if keys}
     if len(cover) < len(PHASES):
         return {}
     bits = sources.scene.bits(tile)[grid]
-    only = cover[AFTER] & ~cover[BEFORE] & (bits & 1 != 0) & (bits & IGNORED == 0)
-    at = np.flatnonzero(only)
+    either = (cover[AFTER] ^ cover[BEFORE]) & (bits & 1 != 0) & (bits & IGNORED == 0)
+    at = np.flatnonzero(either)
     if not at.size:
         return {}
     rows, columns = np.divmod(at, bits.shape[1])
@@ -147,10 +148,16 @@ def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid
         seen, (height, width) = view.transform.apply(points.astype(np.float64)), view.pixels.shape[:2]
         sound &= (seen.min(1) >= 0) & (seen[:, 0] <= width - 1) & (seen[:, 1] <= height - 1)
     at = at[sound]
-    before = fixed(planes[_plane(primary, BEFORE)][grid].ravel()[at]).astype(np.int64)
-    inside = bits.ravel()[at]
-    return {
-        f"evidence/hidden/{index}": np.array([here.size, int(before[here].sum())], np.int64)
-        for index in range(len(sources.scene.regions))
-        if (here := np.flatnonzero(inside >> index & 1)).size
-    }
+    late, inside = cover[AFTER].ravel()[at], bits.ravel()[at]
+    shown = {p: fixed(planes[_plane(primary, p)][grid].ravel()[at]).astype(np.int64) for p in PHASES}
+    found = {}
+    for index in range(len(sources.scene.regions)):
+        here = inside >> index & 1 != 0
+        sums = [
+            part
+            for phase, only in ((BEFORE, here & late), (AFTER, here & ~late))
+            for part in (np.count_nonzero(only), int(shown[phase][only].sum()))
+        ]
+        if here.any():
+            found[f"evidence/hidden/{index}"] = np.array(sums, np.int64)
+    return found

@@ -99,7 +99,9 @@ def intervals_of(board: Any, scene: Any, tally: Tally, values: Mapping[str, Any]
     limits = [found.region(region, tally) if region else None for region in regions]
     whole = regions[0]
     error = {p: math.hypot(*e) for p, e in zip(PHASES, found.light(whole), strict=True)} if whole else {}
-    return Intervals(found.values, tuple(limits), error)
+    glare = f"{primary.key}_under_glare_pct"  # by phase, as loads are
+    by_phase = {glare: [list(phase) for phase in zip(*found.values[glare], strict=True)]}
+    return Intervals(found.values | by_phase, tuple(limits), error)
 
 
 def _region(tally: Tally, index: int, observable: float) -> _Region | None:
@@ -188,13 +190,19 @@ class _Table:
             self.put(f"{name}_{kind}", index, value, *tau)
 
     def _hidden(self, region: _Region, tally: Tally) -> None:
-        """What the reduction would be if everything, or nothing, were gone where only the after-shot has glare."""
-        samples, lost = (int(v) for v in tally.get(f"evidence/hidden/{region.number}", (0, 0)))
+        """What only one shot shows: bounds of the reduction if everything, or nothing, were gone under the glare."""
+        hidden = tally.get(f"evidence/hidden/{region.number}", (0, 0, 0, 0))
+        samples, lost, _, lost_after = (int(v) for v in hidden)
         _, before, after = (int(row.sum()) for row in region.blocks[:3])
         name = f"{self.primary}_reduction"
         total = before + lost
         for end, rest in (("best", after), ("worst", after + lost)):
             self.put(f"{name}_{end}_pct", region.number, 100 * (1 - rest / total) if total > 0 else math.nan)
+        shares = [
+            100 * part / all_ if all_ > 0 else math.nan
+            for part, all_ in ((lost, total), (lost_after, after + lost_after))
+        ]
+        self.put(f"{self.primary}_under_glare_pct", region.number, shares)
         share = samples / region.samples * (1 - region.unseen)
         self.put("unseen_pct", region.number, 100 * max(region.unseen - share, 0.0))
 
@@ -249,6 +257,12 @@ def described(key: str) -> list[tuple[str, bool, str, str]]:
             f"{key}_reduction_worst_pct",
             False,
             "reduction if none were gone where only the after-shot has glare",
+            "%",
+        ),
+        (
+            f"{key}_under_glare_pct",
+            True,
+            f"share of the {key} of this shot that lies where only the other shot has glare",
             "%",
         ),
         ("unseen_pct", False, "share of the region that the before-shot does not show either", "%"),

@@ -105,6 +105,7 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
     values |= found.values
     status, bound = _statuses(program, values, limits, observable)
     _withhold(values, [not _reducible(program, values, limits[index], index) for index in range(len(status))])
+    _withhold_shares(program, values, limits)
     if bound is not None:
         values["load_reduction_at_least_pct"] = bound
         values["load_lod"] = [list(phase) for phase in zip(*(limit.detection for limit in limits), strict=True)]
@@ -270,6 +271,18 @@ def _withhold(values: dict[str, Any], hide: list[bool]) -> None:
     """No reduction, and no interval of one, where there was nothing to reduce."""
     for name in [n for n in values if "_reduction_" in n]:
         values[name] = [_nothing(value) if hidden else value for value, hidden in zip(values[name], hide, strict=False)]
+
+
+def _withhold_shares(program: Program, values: dict[str, Any], limits: list[_Limits]) -> None:
+    """No share of a load that cannot be detected."""
+    primary = load_measure(program)
+    name = f"{primary.key}_under_glare_pct" if primary else ""
+    if primary is None or name not in values:
+        return
+    values[name] = [
+        [share if load >= own.detection[phase] else math.nan for share, load, own in zip(*row, limits, strict=True)]
+        for phase, row in enumerate(zip(values[name], values[primary.key], strict=True))
+    ]
 
 
 def _reducible(program: Program, values: Mapping[str, Any], limits: _Limits, index: int) -> bool:

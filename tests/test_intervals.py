@@ -103,6 +103,44 @@ def test_best_and_worst_hold_the_reduction_of_what_both_shots_show(record: Recor
         assert 0 <= unseen <= 100 - seen + 1e-9
 
 
+def test_glare_of_one_shot_hides_as_much_of_the_load_as_the_bounds_are_apart(lot: SmallLot, tmp_path: Path) -> None:
+    """A highlight is laid over a corner of the board, where a board type of its own has metal."""
+    covered = {}
+    for phase in ("before", "after"):
+        image = small.read_image(lot.shot(0, phase))
+        image[60:160, 60:220] = 255
+        covered[phase] = small.write_image(tmp_path / f"{phase}.png", image)
+    text = small.FLUX.replace("above: 0.94", "above: 0.94, metal_above: 0")
+    setting = small.setting(lot.board_type, text)
+    shots = {phase: lot.shot(0, phase) for phase in ("before", "after")}
+
+    def under(**other: Path) -> tuple[dict[str, float], float]:
+        board = small.board(setting, *({**shots, **other}.values()))
+        values = run_inline(plan_board(board), board).record["values"]
+        found = dict(zip(shots, (row[0] for row in values["load_under_glare_pct"]), strict=True))
+        return found, values["load_reduction_best_pct"][0] - values["load_reduction_worst_pct"][0]
+
+    bare, _ = under()
+    for hidden, other in (("after", "before"), ("before", "after")):
+        found, apart = under(**{hidden: covered[hidden]})
+        assert found[other] > bare[other] + 3
+        assert found[hidden] < bare[hidden] + 1
+        assert apart == pytest.approx(found["before"], abs=1e-6)
+
+
+def test_a_load_that_cannot_be_detected_has_no_share_under_glare(lot: SmallLot, tmp_path: Path) -> None:
+    golden = lot.folder / lot.truth.golden
+    image = small.read_image(golden)
+    image[60:120, 60:200] = 255
+    covered = small.write_image(tmp_path / "after.png", image)
+    kind = small.write_type(tmp_path / "t.yaml", lot.truth, extra="gates: {refuse_copies: false}", golden=str(golden))
+    text = small.FLUX.replace("above: 0.94", "above: 0.94, metal_above: 0")
+    board = small.board(small.setting(kind, text), golden, covered)
+    record = run_inline(plan_board(board), board).record
+    assert record["status"][0] == "before_below_lod"
+    assert record["values"]["load_under_glare_pct"][0][0] is None
+
+
 def test_without_a_clean_reference_the_interval_is_honestly_wide(lot: SmallLot, tmp_path: Path) -> None:
     kind = small.write_type(tmp_path / "t.yaml", lot.truth, "pair", golden=str(lot.folder / lot.truth.golden))
     values = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), kind)["values"]
