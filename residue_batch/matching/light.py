@@ -70,7 +70,8 @@ class Light:
     samples, share
         Pixels that took part with at least half their weight; their share of all the pixels sampled.
     film_confounded
-        An even film over the whole board cannot be told from exposure: grey shot, or no white patch.
+        An even film over the whole board cannot be told from exposure; first by grey shots and missing patches,
+        then as `light_error` finds.
     shape
         Of the frame.
     covariance, belief

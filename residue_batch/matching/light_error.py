@@ -53,7 +53,9 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
     Returns
     -------
     The same light with ``covariance``; it is ``film_confounded`` where an even film over the board is known from
-    the contrast inside the windows to no better than `CONFOUNDED` (one standard deviation).
+    the contrast inside the windows to no better than `CONFOUNDED` (one standard deviation). Where no white patch
+    holds the light, because there is none or because it is clipped or uneven, also where contrast alone finds that
+    much more or less film than the fit, which may have taken the film of a board without a clean place for exposure.
     """
     keep = np.flatnonzero((samples.image.min(1) > _DARK / 2) & (samples.reference.min(1) > _DARK))[::_THIN]
     window = np.searchsorted(samples.starts, keep, side="right") - 1
@@ -84,6 +86,8 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
     alone = fit.without_film(film, np.zeros(len(film)))
     other = _sandwich(*alone, cluster)[1]
     even = _even_film(alone[0], gain, len(base) / len(film))
+    overlooked = abs(float((gain * (other - step)[: len(gain)]).sum()))
+    known = even < CONFOUNDED and (samples.fixed is not None or overlooked < CONFOUNDED)
     found = WINDOWS**2 * covariance, BELIEF * (other - step)
     finite = all(bool(np.isfinite(values).all()) for values in found)
     flat = [tuple(float(f"{v:.9g}") for v in values.ravel()) if finite else () for values in found]
@@ -91,7 +95,7 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
         light,
         covariance=flat[0],
         belief=flat[1],
-        film_confounded=not even < CONFOUNDED,
+        film_confounded=not known,
     )
 
 

@@ -18,8 +18,8 @@ FLAGS = {
     "indicative": "The board's clean colour was guessed from its own two photographs: film that is in both cannot be "
     "seen, so read the reduction as an upper bound, good to 15 points at best.",
     "white_assumed": "No white patch is declared for the board type: loads have no fixed scale, reductions do.",
-    "film_confounded": "The places of the board are too alike in brightness to tell an even film from a different "
-    "exposure: a board-wide haze may be missed.",
+    "film_confounded": "An even film cannot be told from a different exposure: the places of the board are too alike "
+    "in brightness, or no white patch holds the light (clipped, covered, none). A board-wide haze may be missed.",
     "few_blocks": "The area is small (fewer than 20 squares of 256 px): the number may depend on a few spots, and "
     "the sampling interval is too narrow.",
     "below_zero": "A load came out clearly below nothing: the light of a shot or its glare was not matched well here, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from residue_batch.geometry import Transform
 from residue_batch.matching.light import Light, fit_light
 from residue_batch.matching.light_error import opacity_errors, with_error
 from residue_batch.matching.resample import linear_table
-from residue_batch.matching.samples import Samples, anchors_of, sample_light
+from residue_batch.matching.samples import Samples, anchors_of, patch_of, sample_light
 
 TABLE = linear_table(np.uint8, "srgb")
 LEVERAGE = np.array([0.05, 0.08, 0.05, 0, 0, 0.06, 0, 0.06])
@@ -70,6 +71,40 @@ def test_contrast_tells_film_from_exposure_and_an_even_board_cannot(bench, clean
     flat += np.random.default_rng(3).normal(0, 0.002, flat.shape)
     even = replace(bench, colour=flat)
     assert lit(even).film_confounded
+
+
+FILM = 0.04
+
+
+@pytest.mark.parametrize(
+    ("patch", "gain", "film", "confounded"),
+    [
+        ("declared", 1.2, FILM, False),
+        ("declared", 1.75, FILM, True),  # clipped: it cannot hold the light
+        ("covered in part", 1.2, FILM, True),
+        ("none", 1.2, FILM, True),
+        ("declared", 1.75, 0.0, False),  # contrast finds no film either
+        ("none", 1.2, 0.0, False),
+    ],
+)
+def test_film_over_the_whole_board_is_found_or_said_to_be_confounded(
+    bench, patch: str, gain: float, film: float, *, confounded: bool
+) -> None:
+    reference, _ = bench.photograph(seed=1)
+    opacity = np.where(bench.patch, 0.0, film)
+    shot, _ = bench.photograph(opacity, gain=(gain, 0.97 * gain, 0.95 * gain), seed=2)
+    if patch == "covered in part":
+        for left, share in ((150, 0.8), (205, 0.62)):
+            shot[570:630, left : left + 55] = share * shot[570:630, left : left + 55]
+    board = bench.outline & ~cv2.dilate(bench.patch.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
+    declared = None if patch == "none" else patch_of(reference, TABLE, bench.patch)
+    samples = sample_light(shot, TABLE, Transform(), anchors_of(reference, TABLE, board), board.shape, declared)
+    assert (samples.fixed is not None) == (patch == "declared" and gain < 1.5)
+    white = bench.white.astype(np.float32)
+    light = with_error(samples, white, fit_light(samples, white))
+    assert light.film_confounded == confounded
+    if not confounded:
+        assert light.film == pytest.approx(film, abs=0.002)
 
 
 def test_too_few_windows_tell_nothing(bench, clean: Light) -> None:
