@@ -23,7 +23,7 @@ from residue_batch.config import BoardType
 from residue_batch.errors import Refusal, ResidueError
 from residue_batch.evidence import evidence_tile
 from residue_batch.files import NO_CARDS, Cards, PhotoFile, flat_field, read_photo, read_reference, shade_of
-from residue_batch.gates import clock_reversed, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
+from residue_batch.gates import clock_of, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.common import fit_pair
@@ -312,8 +312,8 @@ def measured(board: Board, tally: Tally) -> Board:
     """The board with its record; every tile must be accounted for."""
     setting, scene = board.setting, _scene(board)
     count = sum(1 for _ in tiles(scene.shape, setting.tile))
-    late = clock_reversed(*(board.shots[phase].path for phase in PHASES))
-    record = conclude(board, scene, tally, count, clock_reversed=late)
+    clock = clock_of(*(board.shots[phase].path for phase in PHASES))
+    record = conclude(board, scene, tally, count, clock)
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:

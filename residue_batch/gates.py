@@ -7,6 +7,7 @@ A number that could not be found (NaN) is outside every gate.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from residue_batch import photo
 from residue_batch.config import Gates
@@ -195,10 +196,16 @@ def unlike(one: Header, other: Header) -> str:
     return ", ".join(name for name, is_so in differ.items() if is_so)
 
 
-def clock_reversed(before: str, after: str) -> bool:
-    """Whether the camera's clock (EXIF) says that the after-shot was taken before the before-shot."""
+Clock = Literal["", "forward", "reversed"]
+"""Which shot was taken first, by the camera's clock; empty where it does not say."""
+
+
+def clock_of(before: str, after: str) -> Clock:
+    """What the camera's clock (EXIF) says of two photographs: `reversed` where the after-shot was taken first."""
     first, second = (photo.read_header(path).taken for path in (before, after))
-    return bool(first and second) and second < first
+    if not first or not second or first == second:
+        return ""
+    return "forward" if first < second else "reversed"
 
 
 def gate_change(gates: Gates, before: float, after: float, lod: float, *, clock_reversed: bool = False) -> None:

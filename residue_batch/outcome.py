@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from residue_batch.config import BoardType, Gates
 from residue_batch.errors import Refusal, ResidueError
-from residue_batch.gates import gate_change, gate_match
+from residue_batch.gates import Clock, gate_change, gate_match
 from residue_batch.intervals import Limits, intervals_of
 from residue_batch.matching.light import Light
 from residue_batch.matching.quality import Quality
@@ -34,7 +34,11 @@ FLAGS = (
     "below_zero",
     "tau_below_noise",
     "not_estimated",
+    "phases_may_be_exchanged",
 )
+CLOCK = "by the camera's clock the after shot was taken first: the two phases may be exchanged"
+INCREASE = "more residue after than before: either the board got worse, or the two phases are exchanged"
+COMPARE = "look at both photographs; if their file names are exchanged, correct them and run again"
 PAIR_LOD = 5e-3
 """Limit of detection without a clean reference: what the light match of two soiled shots leaves open."""
 BLOCK = 256
@@ -56,7 +60,7 @@ def refused(board: str, lot: str, board_type: str, key: str, error: Refusal) -> 
     }
 
 
-def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed: bool = False) -> Record:
+def conclude(board: Any, scene: Any, tally: Tally, tiles: int, clock: Clock = "") -> Record:
     """The record of a measured board.
 
     Parameters
@@ -67,8 +71,8 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
         Merged over all tiles.
     tiles
         How many there must be.
-    clock_reversed
-        By the camera's clock the after-shot was taken first.
+    clock
+        Which shot was taken first, by the camera's clock.
 
     Raises
     ------
@@ -97,9 +101,9 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
     primary = load_measure(program)
     # without a clean reference a load says nothing of the residue that both shots show, and so nothing of how often
     # one is in the other: a board that got worse by a third reads as six times as dirty. There only the clock counts
-    if primary is not None and primary.phases == PHASES and (program.reference != "pair" or clock_reversed):
+    if primary is not None and primary.phases == PHASES and (program.reference != "pair" or clock == "reversed"):
         before, after = (phase[0] for phase in values[primary.key])
-        gate_change(gates, before, after, detection_of(setting.board_type)[0], clock_reversed=clock_reversed)
+        gate_change(gates, before, after, detection_of(setting.board_type)[0], clock_reversed=clock == "reversed")
     found = intervals_of(board, scene, tally, values, observable)
     limits = [_limits_of(setting.board_type, own) for own in found.limits or [None] * len(observable)]
     values |= found.values
@@ -109,8 +113,10 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
     if bound is not None:
         values["load_reduction_at_least_pct"] = bound
         values["load_lod"] = [list(phase) for phase in zip(*(limit.detection for limit in limits), strict=True)]
+    exchanged = clock == "reversed" or (status[0] == "increase" and not clock)
     flags = [
         _flags(board, scene, values, limits[index], int(tally.get(f"observable/{index}", 0)), index)
+        + ["phases_may_be_exchanged"] * exchanged
         for index in range(len(scene.regions))
     ]
     return {
@@ -120,8 +126,8 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, *, clock_reversed
         "board_type": setting.board_type.board_type,
         "outcome": MEASURED,
         "reason": "",
-        "message": "",
-        "remedy": "",
+        "message": (CLOCK if clock else INCREASE) if exchanged else "",
+        "remedy": COMPARE if exchanged else "",
         "shots": {p: {"sha256": board.shots[p].sha256, "shape": list(board.shapes[p])} for p in PHASES},
         "match": {
             p: _quality(board.matches[p]) | {"light_error": _rounded(found.light_error.get(p, math.nan))}
@@ -314,7 +320,7 @@ def _flags(
         "tau_below_noise": _tau_below_noise(program, values, index),
         "not_estimated": limits.change is None,
     }
-    return [name for name in FLAGS if found[name]]
+    return [name for name, is_so in found.items() if is_so]
 
 
 def _below_zero(program: Program, values: Mapping[str, Any], limits: _Limits, index: int) -> bool:

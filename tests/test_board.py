@@ -22,6 +22,7 @@ from residue_batch.errors import Refusal
 from residue_batch.files import PhotoFile
 from residue_batch.outcome import Record
 from residue_batch.program import PHASES
+from residue_batch.synthetic import clean_residue, photograph, plant_residue, render_board, write_shot
 
 
 def measured(
@@ -113,6 +114,24 @@ def test_without_a_clean_reference_exchanged_phases_are_an_increase_and_no_refus
 ) -> None:
     kind = with_gates(lot, tmp_path, "max_increase_pct: 75", "pair")
     assert measured(lot, lot.shot(0, "after"), lot.shot(0, "before"), board_type=kind)["status"][0] == "increase"
+
+
+@pytest.mark.parametrize("reference", ["golden", "pair"])
+def test_a_weak_cleaning_with_exchanged_phases_is_named(lot: SmallLot, tmp_path: Path, reference: str) -> None:
+    """Less than 43 % removed reads as an increase that a board may really show: no gate refuses it."""
+    board = render_board(3, small.SHAPE, "green", 1)
+    before = plant_residue(board, 5, 0.06)
+    shots = {}
+    for seed, (phase, opacity) in enumerate((("before", before), ("after", clean_residue(board, before, 6, 0.3)))):
+        shots[phase] = tmp_path / f"{phase}.png"
+        write_shot(shots[phase], photograph(board, opacity, seed + 40, "easy").pixels)
+    kind = with_gates(lot, tmp_path, "max_increase_pct: 75", reference)
+    forth = measured(lot, shots["before"], shots["after"], board_type=kind)
+    back = measured(lot, shots["after"], shots["before"], board_type=kind)
+    assert (forth["status"][0], back["status"][0]) == ("measured", "increase")
+    assert not any("phases_may_be_exchanged" in flags for flags in forth["flags"])
+    assert all("phases_may_be_exchanged" in flags for flags in back["flags"])
+    assert "exchanged" in back["message"]
 
 
 # refusals --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import small
+from PIL import Image
 from small import SmallLot
 
 from residue_batch import board as boards
@@ -19,7 +20,7 @@ from residue_batch.comparing import VERDICTS, compare
 from residue_batch.config import Gates, load_board_type, load_workflow
 from residue_batch.errors import Refusal
 from residue_batch.files import PhotoFile
-from residue_batch.gates import gate_change, gate_light
+from residue_batch.gates import clock_of, gate_change, gate_light
 from residue_batch.matching.registration import grey
 from residue_batch.photo import read_header
 from residue_batch.prepare import setting_of
@@ -206,6 +207,25 @@ def test_only_overwhelming_evidence_says_that_phases_are_exchanged(
         gate()
     assert caught.value.reason == "swapped"
     assert ("clock" in caught.value.message) == reversed_clock
+
+
+CLOCKS = {
+    ("10:00:00", "10:00:07"): "forward",
+    ("10:00:07", "10:00:00"): "reversed",
+    ("10:00:00", "10:00:00"): "",
+    ("10:00:00", ""): "",
+    ("", "10:00:00"): "",
+}
+
+
+@pytest.mark.parametrize("times", CLOCKS)
+def test_the_clock_says_which_shot_came_first_where_both_have_it(tmp_path: Path, times: tuple[str, str]) -> None:
+    for name, time in zip(("before", "after"), times, strict=True):
+        exif = Image.Exif()
+        if time:
+            exif.get_ifd(0x8769)[0x9003] = f"2025:03:01 {time}"
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.jpg", exif=exif)
+    assert clock_of(str(tmp_path / "before.jpg"), str(tmp_path / "after.jpg")) == CLOCKS[times]
 
 
 def test_the_clock_of_the_camera_is_read(tmp_path: Path) -> None:

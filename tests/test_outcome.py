@@ -216,6 +216,27 @@ def test_flags_say_what_to_think_of_it(board: Board) -> None:
     assert flags == ["white_assumed", "film_confounded", "few_blocks", "not_estimated"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "clock", "flagged"),
+    [
+        (0.05, 0.07, "", True),
+        (0.05, 0.07, "forward", False),  # the camera itself says which came first: the board got worse
+        (0.05, 0.03, "", False),
+        (0.05, 0.03, "reversed", True),  # a board that got worse would look like this, its phases exchanged
+        (0.05, 0.0502, "reversed", True),
+    ],
+)
+def test_phases_that_may_be_exchanged_are_named_and_never_refused_for_it(
+    board: Board, before: float, after: float, clock: str, *, flagged: bool
+) -> None:
+    found = conclude(board, SCENE, a_tally(board, before, after), 1, clock)
+    assert found["outcome"] == "measured"
+    assert [("phases_may_be_exchanged" in flags) for flags in found["flags"]] == [flagged] * 2
+    assert bool(found["message"]) == bool(found["remedy"]) == flagged
+    assert ("clock" in found["message"]) == (clock == "reversed")
+    assert found["reason"] == ""
+
+
 def test_a_record_is_plain_json_that_does_not_depend_on_order(board: Board) -> None:
     found = record(board, 0.1, 0.02)
     assert json.loads(canonical(found)) == found

@@ -243,3 +243,24 @@ def test_every_board_is_in_a_bar_inside_the_chart(
     assert max(counts) == chart.most
     assert all(0 <= bar.x <= WIDTH and 0 < bar.height <= 120 and bar.failed_height <= bar.height for bar in chart.bars)
     assert all(-0.01 <= x <= WIDTH + 0.01 for x, _ in (*chart.ticks, *chart.limits))
+
+
+def _risen(board: str, ratio: float, **given: Any) -> dict[str, Any]:
+    """A board with ``ratio`` times the load after as before, named as perhaps exchanged."""
+    flags = [["phases_may_be_exchanged"]] * 2
+    return measured(board, loads=[(0.05, 0.05 * ratio)] * 2, status=["increase"] * 2, flags=flags, **given)
+
+
+def test_an_increase_that_read_the_other_way_is_a_reduction_like_the_others_is_said_to_be_exchanged() -> None:
+    weak = [measured(f"B{n}", loads=[(0.05, 0.05 * left)] * 2) for n, left in enumerate((0.6, 0.65, 0.7, 0.75))]
+    page = render(data_of([*weak, _risen("SWAPPED", 1.5), _risen("WORSE", 1.05)]))
+    exchanged, worse = page.index("most likely exchanged"), page.index("then the cleaner")
+    assert exchanged < page.index("SWAPPED", exchanged) < worse < page.index("WORSE", worse)
+    few = render(data_of([*weak[:2], _risen("SWAPPED", 1.5)]))
+    assert "most likely exchanged" not in few, "two boards say nothing of a lot"
+
+
+def test_a_clock_that_runs_backwards_wants_somebody_to_look() -> None:
+    late = measured("LATE", flags=[["phases_may_be_exchanged"], []])
+    page = render(data_of([late, measured("B1"), measured("B2")]))
+    assert "taken first, by the camera" in page

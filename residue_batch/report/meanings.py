@@ -25,6 +25,8 @@ FLAGS = {
     "below_zero": "A load came out clearly below nothing: the light of a shot or its glare was not matched well here, "
     "so trust the change, not the level.",
     "tau_below_noise": "The opacity that counts as covered is less than three times the noise: the area counts noise.",
+    "phases_may_be_exchanged": "By the camera's clock the after-shot was taken first; or there is more residue after "
+    "cleaning and no clock that says which shot came first: somebody should look at the two photographs.",
     "not_estimated": "No interval was estimated for this number: differences of a few points between boards may "
     "mean nothing.",
 }

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MORE_COLUMNS = 3
 _LABELS = ("mean", "median", "p05", "p25", "p75", "p95")
+_OTHERS = 3
+"""So many other boards say how boards of a lot are cleaned."""
 _TROUBLE = ("refused", "unseen", "increase")
 
 
@@ -42,6 +44,7 @@ class Row:
     failed: frozenset[str]
     status: str
     flags: tuple[str, ...]
+    exchanged: bool
     reason: str
     message: str
     remedy: str
@@ -57,7 +60,12 @@ class Row:
     @property
     def needs(self) -> bool:
         """Whether somebody has to look at this board."""
-        return self.verdict == "fail" or self.status in _TROUBLE
+        return self.verdict == "fail" or self.status in _TROUBLE or self.exchanged
+
+    @property
+    def turned_round(self) -> float:
+        """The reduction, per cent, if the two phases were exchanged."""
+        return 100 - 100 / (1 - self.value / 100) if self.value < 100 else math.nan
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,7 @@ def rows_of(
             failed=frozenset(v.variable for v in own if v.verdict == "fail"),
             status=status[i],
             flags=tuple(f for f in flags[i].split() if f not in common),
+            exchanged="phases_may_be_exchanged" in flags[i].split(),
             reason=text["reason"][i],
             message=text["message"][i],
             remedy=text["remedy"][i],
@@ -218,7 +227,15 @@ def _boards(count: int) -> str:
 def groups_of(rows: list[Row]) -> list[Group]:
     """What needs somebody, by what it needs."""
     found: list[Group] = []
-    if rises := tuple(row for row in rows if row.status == "increase"):
+    like_others = tuple(row for row in rows if row.exchanged and row.status == "increase" and _like_others(row, rows))
+    if like_others:
+        text = "with more residue after than before, and read the other way round reduced as the other boards are"
+        found.append(Group(text, "before and after are most likely exchanged: look at both photographs", like_others))
+    clocked = tuple(row for row in rows if row.exchanged and row.status != "increase" and row.verdict != "fail")
+    if clocked:
+        remedy = "check the file names of the two phases, or the camera's clock"
+        found.append(Group("whose after-shot was taken first, by the camera's clock", remedy, clocked))
+    if rises := tuple(row for row in rows if row.status == "increase" and row not in like_others):
         text = "with more residue after than before"
         found.append(Group(text, "check that before and after are not swapped, then the cleaner", rises))
     if failed := tuple(row for row in rows if row.verdict == "fail" and row.status != "increase"):
@@ -232,6 +249,12 @@ def groups_of(rows: list[Row]) -> list[Group]:
     if unseen := tuple(row for row in rows if row.status == "unseen" and row.verdict != "fail"):
         found.append(Group("where nothing can be seen", "photograph again without glare", unseen))
     return found
+
+
+def _like_others(row: Row, rows: list[Row]) -> bool:
+    """Whether the board, its phases exchanged, would lie among the other boards of its type."""
+    others = [r.value for r in rows if r.board_type == row.board_type and r.status != "increase" and r.value > 0]
+    return len(others) >= _OTHERS and min(others) <= row.turned_round <= max(others)
 
 
 def lot_numbers(summary: xr.Dataset, primary: str, region: str, kind: str) -> dict[str, Any]:
