@@ -21,20 +21,27 @@ KERNELS = HERE / "residue_batch" / "kernels"
 FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
 
-def compile_kernels() -> Path:
-    """Build ``residue_batch.kernels.bindings`` beside its source."""
-    sources = [
-        str(KERNELS / name)
-        for name in ("bindings.pyx", "evidence.c", "light.c", "loops.c", "registration.c", "sample.c")
-    ]
-    module = Extension("residue_batch.kernels.bindings", sources, include_dirs=[str(KERNELS)], extra_compile_args=FLAGS)
+MODULES = {
+    "bindings": ("bindings.pyx", "evidence.c", "light.c", "loops.c", "registration.c", "sample.c"),
+    "single": ("single.pyx", "planes.c"),
+}
+
+
+def _module(name: str, files: tuple[str, ...]) -> Extension:
+    sources = [str(KERNELS / file) for file in files]
+    return Extension(f"residue_batch.kernels.{name}", sources, include_dirs=[str(KERNELS)], extra_compile_args=FLAGS)
+
+
+def compile_kernels() -> list[Path]:
+    """Build the modules of ``residue_batch.kernels`` beside their sources."""
+    modules = [_module(name, files) for name, files in MODULES.items()]
     with tempfile.TemporaryDirectory() as folder:
-        built = cythonize([module], build_dir=folder, quiet=True)
+        built = cythonize(modules, build_dir=folder, quiet=True)
         command = build_ext(Distribution({"ext_modules": built}))
         command.build_lib, command.build_temp = str(HERE), folder
         command.ensure_finalized()
         command.run()
-        return HERE / command.get_ext_filename(module.name)
+        return [HERE / command.get_ext_filename(module.name) for module in modules]
 
 
 class KernelsHook(BuildHookInterface[Any]):
@@ -48,8 +55,9 @@ class KernelsHook(BuildHookInterface[Any]):
             built = compile_kernels()
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
-            build_data["artifacts"].append(str(built.relative_to(HERE)))
+            build_data["artifacts"] += [str(path.relative_to(HERE)) for path in built]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{compile_kernels()}\n")
+    for path in compile_kernels():
+        sys.stdout.write(f"{path}\n")

@@ -23,7 +23,7 @@ from residue_batch.config import BoardType
 from residue_batch.errors import Refusal, ResidueError
 from residue_batch.evidence import evidence_tile
 from residue_batch.files import NO_CARDS, Cards, PhotoFile, flat_field, read_photo, read_reference, shade_of
-from residue_batch.gates import clock_of, gate_copies, gate_exposure, gate_focus, gate_light, gate_match
+from residue_batch.gates import clock_of, gate_copies, gate_exposure, gate_focus, gate_grid, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.common import fit_pair
@@ -37,9 +37,9 @@ from residue_batch.matching.resample import Tone, code_table, linear_table
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude
 from residue_batch.picture import change_level, scale_of, write_picture
-from residue_batch.program import AFTER, BEFORE, PHASES, Key, Pass, Program
+from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import IGNORED, Scene, scene_of_lot, scene_of_pair, scene_of_type
+from residue_batch.scene import IGNORED, Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan
 from residue_batch.tally import Tally, count, merge
 from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
@@ -79,7 +79,7 @@ class Match:
     """How a shot lies in the frame and in which light it was taken."""
 
     registration: Registration | None
-    light: Light
+    light: Light | None
     quality: Quality | None = None
 
     @property
@@ -128,21 +128,28 @@ def _shade(board: Board, phase: str, shot: photo.Photo, transform: Transform) ->
     return shade_of(flat, shot, transform, f"{phase} shot")
 
 
+def _read(board_type: BoardType, file: PhotoFile) -> photo.Photo:
+    return _photos.get((file.path, file.sha256), lambda: read_photo(board_type, file))
+
+
 def _shot(board: Board, phase: str) -> photo.Photo:
-    file = board.shots[phase]
-    return _photos.get((file.path, file.sha256), lambda: read_photo(board.setting.board_type, file))
+    return _read(board.setting.board_type, board.shots[phase])
 
 
 def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
     """The scene of a setting; without a clean reference, of this board's before-shot."""
     board_type, blur, cards = setting.board_type, setting.program.blur, setting.cards
     own = before if board_type.reference == "pair" else None
+    taken = board_type.reference == AS_TAKEN
+    # boards as taken whose shots have one size share a scene
+    size = _read(board_type, before).pixels.shape if taken and before and not setting.frame else ()
 
     def prepare() -> Scene:
         frame = read_photo(board_type, setting.frame) if setting.frame else None
         if own is not None:
-            shot = _photos.get((own.path, own.sha256), lambda: read_photo(board_type, own))
-            return scene_of_pair(board_type, frame, shot, blur, flat_field(board_type, cards.before))
+            return scene_of_pair(board_type, frame, _read(board_type, own), blur, flat_field(board_type, cards.before))
+        if taken:
+            return scene_as_taken(board_type, frame, frame.pixels.shape if frame else size)
         assert frame is not None
         if board_type.reference == "lot" and setting.golden:
             return scene_of_lot(board_type, frame, read_reference(setting.golden), blur)
@@ -152,7 +159,7 @@ def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
         flat = flat_field(board_type, cards.golden) if board_type.reference == "golden" else None
         return scene_of_type(board_type, frame, golden, blur, flat)
 
-    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own, cards), prepare)
+    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own, cards, size), prepare)
 
 
 def _scene(board: Board) -> Scene:
@@ -200,6 +207,9 @@ def match_shot(board: Board, phase: str) -> dict[str, Match | Refusal]:
 
 def _matched(board: Board, phase: str) -> Match:
     scene, shot, gates = _scene(board), _shot(board, phase), board.setting.board_type.gates
+    if scene.target is None or scene.anchors is None:  # as taken
+        gate_grid(phase, shot.pixels.shape, (*scene.shape, scene.channels))
+        return Match(None, None)
     if shot.pixels.shape[2] != scene.channels:
         raise Refusal("colour", f"the {phase} shot and the frame are not both grey or both colour", "take both alike")
     pair = board.setting.board_type.reference == "pair"

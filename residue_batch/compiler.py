@@ -16,8 +16,11 @@ from residue_batch.config.document import did_you_mean
 from residue_batch.errors import Problem, WorkflowError
 from residue_batch.matching.resample import blur_radius
 from residue_batch.measure import MEASURES, BoundMeasure
+from residue_batch.passes import cut
 from residue_batch.program import (
+    AS_TAKEN,
     BUILTINS,
+    MATCHED,
     NAMED,
     NO_PHASE,
     PHASES,
@@ -25,8 +28,8 @@ from residue_batch.program import (
     Key,
     Measured,
     Node,
-    Pass,
     Program,
+    builtin_reads,
     variables_of,
 )
 from residue_batch.step import STEPS, Bound, Kind, ParameterError, Signature
@@ -51,7 +54,7 @@ def compile_program(workflow: Workflow, *, reference: str, pixel_size_um: float 
     workflow
         A ``config.Workflow``.
     reference
-        ``golden``, ``lot`` or ``pair``: where the clean colour comes from.
+        ``golden``, ``lot`` or ``pair``: where the clean colour comes from; ``none`` for boards as taken.
     pixel_size_um
         Size of a frame pixel, for lengths in mm.
 
@@ -74,6 +77,7 @@ class _Made:
     inputs: tuple[str, ...]
     where: str | None
     per_phase: bool
+    fit_on: str | None = None
 
 
 class _Compiler:
@@ -84,7 +88,7 @@ class _Compiler:
         self.problems: list[Problem] = []
         self.made: dict[str, _Made | None] = {}
         self.wiring: list[str] = []
-        self.blur = self._blur()
+        self.blur = 0.0 if reference == AS_TAKEN else self._blur()
         # a shot sharper than the reference is blurred more, by at most this factor
         self.blur_halo = blur_radius(MOST_BLUR * self.blur)
 
@@ -161,7 +165,11 @@ class _Compiler:
             return None
         reads = [*inputs, *([spec.where] if spec.where else [])]
         bound = Bound(step.signature.name, step.version, parameters)
-        return _Made(name, bound, step.signature, inputs, spec.where, any(self.per_phase(r) for r in reads))
+        per_phase = any(self.per_phase(r) for r in reads)
+        if spec.fit_on and not (step.fit and per_phase):
+            why = f"{name!r} is one plane per board" if step.fit else f"{spec.step!r} fits nothing"
+            self.problem((*path, "fit_on"), f"{why}: there is no phase to fit it on", "leave it out", at="key")
+        return _Made(name, bound, step.signature, inputs, spec.where, per_phase, spec.fit_on)
 
     def inputs(self, path: tuple[Any, ...], signature: Signature, of: tuple[str, ...]) -> tuple[str, ...] | None:
         """Names that fill the positional parameters: ``of`` in order, the rest by their own name."""
@@ -191,6 +199,10 @@ class _Compiler:
         place = (*path, where)
         if not self.known(stem):
             self.problem(place, f"there is no plane {stem!r}", did_you_mean(stem, [*self.workflow.planes, *NAMED]))
+            return False
+        if self.reference == AS_TAKEN and stem in MATCHED:
+            remedy = "read 'raw', or give the board type a reference: golden, lot or pair"
+            self.problem(place, f"{stem!r} does not exist on boards as taken (reference: none)", remedy)
             return False
         kind = self.kind(stem)
         if kind is None:
@@ -231,7 +243,8 @@ class _Compiler:
             where = self.resolve(made.where or self.default_where(made), key.phase)
         inputs = tuple(self.resolve(name, key.phase) for name in made.inputs)
         assert made.signature.output is not None
-        return Node(key, made.signature.output, made.step, inputs, where, made.step.halo)
+        fit = Key(key.plane, made.fit_on or key.phase) if made.step.definition.fit else None
+        return Node(key, made.signature.output, made.step, inputs, where, made.step.halo, fit)
 
     def default_where(self, made: _Made) -> str:
         """Valid pixels for a plane of a photograph, the outline for one of the board."""
@@ -239,7 +252,7 @@ class _Compiler:
 
     def builtin_node(self, key: Key) -> Node:
         builtin = BUILTINS[key.plane]
-        reads = [self.resolve(name, key.phase) for name in builtin.reads]
+        reads = [self.resolve(name, key.phase) for name in builtin_reads(key.plane, self.reference)]
         halo = self.blur_halo if key.plane == "image" else 0
         if key.plane == "reference" and self.reference == "pair":
             reads = [Key("image", phase) for phase in PHASES]
@@ -263,6 +276,8 @@ class _Compiler:
                 node = self.node(key)
                 for read in node.reads:
                     visit(read)
+                if node.fit not in (None, key):
+                    visit(node.fit)
                 nodes[key] = node
 
         for target in targets:
@@ -292,7 +307,9 @@ class _Compiler:
         seen = [Key("observable"), *self.excluded(), *([Key("reference")] if self.reference == "pair" else [])]
         targets = list(dict.fromkeys([*wanted, *seen, *(Key("raw", phase) for phase in PHASES)]))
         nodes = self.closure(targets)
-        passes = self.cut(nodes, targets)
+        # a fit that both phases share is that of a plane which the last pass makes
+        targets = list(dict.fromkeys([*targets, *(n.fit for n in nodes.values() if n.fit not in (None, n.key))]))
+        passes = cut(nodes, targets)
         used = {key.plane for key in nodes}
         unused = tuple(name for name in self.workflow.planes if name not in used)
         return Program(
@@ -366,35 +383,3 @@ class _Compiler:
             if name not in variables and sound:
                 remedy = did_you_mean(name, sorted(variables))
                 self.problem(("limits", name), f"no measure gives a number {name!r}", remedy, at="key")
-
-    def cut(self, nodes: dict[Key, Node], targets: list[Key]) -> tuple[Pass, ...]:
-        """Cut at fits: a fit's pass comes after the passes of every fit it reads."""
-        level: dict[Key, int] = {}
-        for key, node in nodes.items():
-            level[key] = max((level[r] + self.fitted(nodes[r]) for r in node.reads), default=0)
-        fits = [key for key, node in nodes.items() if self.fitted(node)]
-        passes = []
-        for number in sorted({level[key] for key in fits}):
-            here = tuple(key for key in fits if level[key] == number)
-            passes.append(_make_pass([r for key in here for r in nodes[key].reads], nodes, here))
-        return (*passes, _make_pass(targets, nodes, ()))
-
-    def fitted(self, node: Node) -> bool:
-        return node.step is not None and node.step.definition.fit is not None
-
-
-def _make_pass(targets: Iterable[Key], nodes: Mapping[Key, Node], fits: tuple[Key, ...]) -> Pass:
-    targets = list(dict.fromkeys(targets))
-    margin: dict[Key, int] = dict.fromkeys(targets, 0)
-    # nodes stand in the order of work, so consumers come last
-    for key in reversed(list(nodes)):
-        if key in margin:
-            for read in nodes[key].reads:
-                margin[read] = max(margin.get(read, 0), margin[key] + nodes[key].halo)
-    order = tuple(node for key, node in nodes.items() if key in margin)
-    last = {key: len(order) for key in targets}
-    for index, node in enumerate(order):
-        for read in node.reads:
-            last[read] = max(last.get(read, 0), index)
-    frees = tuple(tuple(key for key, at in last.items() if at == index) for index in range(len(order)))
-    return Pass(order, tuple(margin[node.key] for node in order), frees, fits)

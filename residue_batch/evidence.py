@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.geometry import Array, Box
 from residue_batch.matching.samples import units_of
-from residue_batch.program import AFTER, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
+from residue_batch.program import AFTER, AS_TAKEN, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
 from residue_batch.scene import IGNORED
 from residue_batch.tally import ONE, Tally, fixed
 from residue_batch.tile import Planes, Sources
@@ -72,9 +72,9 @@ def width_of(tau: float) -> float:
 
 
 def evidence_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
-    """What this tile adds to the evidence; nothing for a program without a paired load over observable pixels."""
+    """What this tile adds to the evidence; nothing without a clean colour, or a paired load over observable pixels."""
     primary = load_measure(sources.program)
-    if primary is None or not _paired(primary):
+    if primary is None or not _paired(primary) or sources.program.reference == AS_TAKEN:
         return {}
     grid = (slice(-tile.top % STEP, None, STEP), slice(-tile.left % STEP, None, STEP))
     bits, seen = sources.scene.bits(tile)[grid], planes[Key("observable")][grid]

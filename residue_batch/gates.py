@@ -95,6 +95,18 @@ def weakness(gates: Gates, found: Registration) -> str:
     return ""
 
 
+def gate_grid(phase: str, shape: Size, frame: Size) -> None:
+    """Refuse a shot (``resolution``) that does not lie on the grid of a board that is compared as taken."""
+    if shape == frame:
+        return
+    names = [f"{s[1]} x {s[0]} pixels of {s[2]} channel(s)" for s in (shape, frame)]
+    raise Refusal(
+        "resolution",
+        f"the {phase} shot has {names[0]}, the board {names[1]}; they are compared pixel by pixel (reference: none)",
+        "take all shots with one fixed camera, or give the board type a reference: golden, lot or pair",
+    )
+
+
 def gate_focus(gates: Gates, phase: str, found: Registration | None, quality: Quality) -> None:
     """Refuse a blurred shot (``out_of_focus``); before the registration is judged, which blur spoils first.
 

@@ -39,7 +39,7 @@ import numpy as np
 import xarray as xr
 from dask import delayed
 from dask.base import tokenize
-from dask_image import ndfilters, ndinterp, ndmorph
+from dask_image import ndfilters, ndmorph
 
 from residue_batch import photo
 from residue_batch.board import Board, plan_board, scene_of, sources_of
@@ -177,9 +177,9 @@ def _plane(ground: _Ground, node: Node, planes: Planes) -> da.Array:
     given |= {"name": f"{node.key}-{mark}", "dtype": dtype, "meta": np.empty((0,) * (len(depths) + 2), dtype)}
     if node.step is None:
         given["sources"] = sources
-    elif node.step.definition.fit:
-        tally, key = _tally(ground, planes, node.reads, node), f"decide-{node.key}-{mark}"
-        given["fitted"] = delayed(node.step.decide)(tally, scene.shape, dask_key_name=key)
+    elif node.fit:
+        tally = _tally(ground, planes, (fit := board.setting.program.nodes[node.fit]).reads, fit)
+        given["fitted"] = delayed(node.step.decide)(tally, scene.shape, dask_key_name=f"decide-{fit.key}-{mark}")
     if not reads:
         return da.map_blocks(_make, chunks=depths + grid, **given)
     arrays = [planes[key] for key in reads]
@@ -281,10 +281,7 @@ def lazy_measures(board: Board, *, chunks: int = 512) -> Any:
 
 
 def lazy_record(board: Board, *, chunks: int = 512) -> Any:
-    """The record of a board, as a delayed value: the numbers, status and flags of the tile program.
-
-    Computing it raises ``Refusal`` where too little of the board can be seen.
-    """
+    """The record of a board, as the tile program makes it, delayed; a ``Refusal`` is raised when it is computed."""
     return delayed(_concluded)(board, lazy_measures(board, chunks=chunks))
 
 
@@ -357,18 +354,20 @@ def _gaussian(plane: da.Array, where: da.Array, sigma: float) -> da.Array:
     return da.where(weight > 0, _blurred(da.where(where, plane, 0), sigma) / da.maximum(weight, 1e-30), 0)
 
 
+def _bases(length: int, size: int) -> tuple[Array, Array]:
+    """(pixels, cells): how much a pixel counts for a cell, and a cell for a pixel: a hat and a quadratic B-spline."""
+    off = np.abs((np.arange(length)[:, None] + 0.5) / size - 0.5 - np.arange(-1, -(-length // size) + 1))
+    spline = np.where(off <= 0.5, 0.75 - off**2, 0.5 * np.clip(1.5 - off, 0, None) ** 2)
+    return np.clip(1 - off, 0, None), spline
+
+
 def _background(plane: da.Array, where: da.Array, cell: float, sigma: float) -> da.Array:
     size = int(cell + 0.5)
-    missing = [(0, -length % size) for length in plane.shape]
-
-    def cells(values: da.Array) -> da.Array:
-        whole = da.pad(values, missing).astype(np.float64).rechunk(-1)
-        return _blurred(da.coarsen(np.sum, whole, {0: size, 1: size}), sigma / size)
-
-    weight = cells(where)
-    field = da.where(weight > 0, cells(da.where(where, plane, 0)) / da.maximum(weight, 1e-30), 0)
-    place = {"matrix": np.eye(2) / size, "offset": [0.5 / size - 0.5] * 2, "order": 1, "mode": "nearest"}
-    return ndinterp.affine_transform(field, **place, output_shape=plane.shape, output_chunks=plane.chunksize)
+    spread = (sigma**2 - size**2 * 5 / 12) ** 0.5 / size
+    (rows, down), (columns, across) = (_bases(length, size) for length in plane.shape)
+    cells = [rows.T @ v.astype(np.float64).rechunk(-1) @ columns for v in (da.where(where, plane, 0), where)]
+    total, weight = (down @ _blurred(grid, spread) @ across.T for grid in cells)
+    return da.where(weight > 0, total / da.maximum(weight, 1e-30), 0).rechunk(plane.chunks)
 
 
 ORACLES: Oracles = {
@@ -386,10 +385,9 @@ ORACLES: Oracles = {
 def oracle_planes(board: Board, *, chunks: int = 512, oracles: Oracles = ORACLES) -> Planes:
     """The planes of those steps that have an oracle (``ORACLES``), made by it, in float64.
 
-    Each is made of the planes that the step itself reads, so that a
-    difference is that of one kernel. Masks are equal. Smooth planes differ in
-    the last digits: kernels add in float32 and in an order of their own, so
-    that every tiling gives the same bits, and ``background`` sums in steps of 1/65536.
+    Each is made of the planes that the step itself reads, so that a difference is that of one kernel. Masks are
+    equal. Smooth planes differ in the last digits: kernels add in float32 and in an order of their own, so that
+    every tiling gives the same bits, and ``background`` sums in steps of 1/65536.
     """
     planes, found = lazy_planes(board, chunks=chunks), {}
     for key, node in board.setting.program.nodes.items():

@@ -152,17 +152,17 @@ def _quality(match: Any) -> dict[str, Any]:
     shot: Quality | None = match.quality
     quality = {k: v for k, v in asdict(found).items() if k != "transform"} if found else {}
     taken = asdict(shot) if shot else {}
-    return {k: _rounded(v) for k, v in {**quality, **taken, **light_quality(match.light)}.items()}
+    light = light_quality(match.light) if match.light else dict.fromkeys(LIGHT_QUALITY, math.nan)
+    return {k: _rounded(v) for k, v in {**quality, **taken, **light}.items()}
+
+
+LIGHT_QUALITY = ("gain", "film", "light_residual", "light_share")
 
 
 def light_quality(light: Light) -> dict[str, Any]:
     """The numbers of a light match that are reported."""
-    return {
-        "gain": list(light.gain),
-        "film": light.film,
-        "light_residual": light.residual,
-        "light_share": light.share,
-    }
+    values = (list(light.gain), light.film, light.residual, light.share)
+    return dict(zip(LIGHT_QUALITY, values, strict=True))
 
 
 def _rounded(value: Any) -> Any:
@@ -314,7 +314,7 @@ def _flags(
     found = {
         "indicative": program.reference == "pair",
         "white_assumed": scene.white_assumed,
-        "film_confounded": any(one.film_confounded for one in light),
+        "film_confounded": any(one and one.film_confounded for one in light),
         "few_blocks": observable_px < FEW_BLOCKS * BLOCK**2,
         "below_zero": _below_zero(program, values, limits, index),
         "tau_below_noise": _tau_below_noise(program, values, index),

@@ -71,19 +71,34 @@ BUILTINS: dict[str, Builtin] = {
     "observable": Builtin(
         Kind.MASK,
         False,
-        ("outline", "ignored", "reference", "white", "valid.before", "valid.after"),
+        ("outline", "ignored", "valid.before", "valid.after", "reference", "white"),
         "pixels where residue can be seen in both photographs",
     ),
 }
-"""In ``pair`` mode ``reference`` reads ``image.before`` and ``image.after``. What begins with _ is no name for YAML."""
+"""In ``pair`` mode ``reference`` reads ``image.before`` and ``image.after``. What begins with _ is no name for YAML.
+What boards that are compared as taken do not have is ``MATCHED``."""
 
 NAMED = tuple(name for name in BUILTINS if not name.startswith("_"))
 """The built-in planes that a workflow may name."""
 
+AS_TAKEN = "none"
+"""The reference of boards that are compared as they were taken: no registration, no light match, no clean colour."""
+
+MATCHED = ("_light", "image", "reference", "white")
+"""Built-in planes that need a frame and a light to which shots are matched."""
+
+
+def builtin_reads(plane: str, reference: str) -> tuple[str, ...]:
+    """What a built-in plane reads, by the kind of reference."""
+    return tuple(read for read in BUILTINS[plane].reads if reference != AS_TAKEN or read not in MATCHED)
+
 
 @dataclass(frozen=True)
 class Node:
-    """One plane of one phase: how it is made and what it reads."""
+    """One plane of one phase: how it is made and what it reads.
+
+    ``fit`` is the plane whose fit it applies: itself, or its other phase. None without a fit.
+    """
 
     key: Key
     kind: Kind
@@ -91,6 +106,7 @@ class Node:
     inputs: tuple[Key, ...]
     where: Key | None
     halo: int
+    fit: Key | None = None
 
     @property
     def reads(self) -> tuple[Key, ...]:
@@ -164,7 +180,7 @@ class Program:
     @property
     def excluded(self) -> tuple[Key, ...]:
         """The planes of ``exclude``, by phase."""
-        return self.nodes[Key("observable")].inputs[len(BUILTINS["observable"].reads) :]
+        return self.nodes[Key("observable")].inputs[len(builtin_reads("observable", self.reference)) :]
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -205,7 +221,8 @@ class Program:
 
 def _canonical_node(node: Node) -> dict[str, Any]:
     bound = [node.step.name, node.step.version, node.step.parameters] if node.step else None
-    return {"key": node.key, "step": bound, "inputs": node.inputs, "where": node.where}
+    shared = {"fit": node.fit} if node.fit not in (None, node.key) else {}
+    return {"key": node.key, "step": bound, "inputs": node.inputs, "where": node.where, **shared}
 
 
 def load_measure(program: Program) -> Measured | None:

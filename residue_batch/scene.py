@@ -53,10 +53,10 @@ class Scene:
     channels
         1 (grey) or 3.
     target
-        The frame, ready for registration.
+        The frame, ready for registration; None where shots are compared as taken, without a frame or a light.
     anchors
         The photograph that sets the light, ready for light matching: the clean
-        reference, or the board's own before-shot.
+        reference, or the board's own before-shot. None as for ``target``.
     patch
         The declared white patch in that photograph; None without one.
     clean
@@ -76,8 +76,8 @@ class Scene:
 
     shape: tuple[int, int]
     channels: int
-    target: Target
-    anchors: Anchors
+    target: Target | None
+    anchors: Anchors | None
     patch: Patch | None
     clean: Array | None
     mask: Array
@@ -128,6 +128,38 @@ def scene_of_type(
     code, found = _seen_in_frame(board_type, frame, golden, "golden shot")
     shade = shade_of(flat, golden, found.transform, "golden shot")
     return replace(_scene(board_type, frame, code, blur_px, clean=True, shade=shade), registration=found)
+
+
+def scene_as_taken(board_type: BoardType, frame: photo.Photo | None, shape: tuple[int, ...]) -> Scene:
+    """The scene of boards that are compared as taken: areas on the pixel grid that all shots share.
+
+    Parameters
+    ----------
+    frame
+        A shot on which areas are found; None without one.
+    shape
+        (height, width, channels) of the shots.
+
+    Raises
+    ------
+    Refusal
+        If declared areas are not found.
+    """
+    size = (shape[0], shape[1])
+    mask, regions, extent, _ = _region_bits(board_type, frame.pixels if frame else None, size)
+    return Scene(
+        shape=size,
+        channels=shape[2],
+        target=None,
+        anchors=None,
+        patch=None,
+        clean=None,
+        mask=mask,
+        regions=regions,
+        extent=extent,
+        white=np.zeros(0, np.float32),
+        white_assumed=False,
+    )
 
 
 def scene_of_pair(
@@ -205,11 +237,8 @@ def _scene(
 ) -> Scene:
     """A scene with the geometry of ``frame`` and the light of ``code``, whose tone is the frame's unless given."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
-    regions, ignored, patch = areas_of(board_type, frame.pixels, shape)
-    mask = ignored.astype(np.uint32) * np.uint32(IGNORED)
-    for index, region in enumerate(regions.values()):
-        mask |= region.astype(np.uint32) << np.uint32(index)
-    where = regions[WHOLE] & ~ignored
+    mask, regions, extent, patch = _region_bits(board_type, frame.pixels, shape)
+    where = mask & np.uint32(IGNORED | 1) == 1
     table = linear_table(code.dtype, tone or frame.tone)
     light = _blurred(code, table, blur_px, shade)
     white, assumed = white_colour(light, patch)
@@ -221,8 +250,8 @@ def _scene(
         patch=patch_of(code, table, patch, shade),
         clean=light if clean else None,
         mask=mask,
-        regions=tuple(regions),
-        extent=snug(regions[WHOLE], Box.whole(shape), GRID),
+        regions=regions,
+        extent=extent,
         white=white,
         white_assumed=assumed,
     )
@@ -244,3 +273,14 @@ def _blurred(code: Array, table: Array, blur_px: float, shade: Shade | None) -> 
         cut = np.rint(np.minimum(even[:, *strip.within(outer)] * np.float32(FULL_SCALE), np.float32(FULL_SCALE)))
         found[:, *strip.within(whole)] = cut
     return found
+
+
+def _region_bits(
+    board_type: BoardType, image: Array | None, shape: tuple[int, int]
+) -> tuple[Array, tuple[str, ...], Box, Array | None]:
+    """The region bits of a frame, the names of the regions, what holds the outline, and the white patch."""
+    regions, ignored, patch = areas_of(board_type, image, shape)
+    mask = ignored.astype(np.uint32) * np.uint32(IGNORED)
+    for index, region in enumerate(regions.values()):
+        mask |= region.astype(np.uint32) << np.uint32(index)
+    return mask, tuple(regions), snug(regions[WHOLE], Box.whole(shape), GRID), patch

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from residue_batch.geometry import Box, tiles
-from residue_batch.program import PHASES, Pass, Program
+from residue_batch.program import AS_TAKEN, PHASES, Pass, Program
 from residue_batch.step import Kind
 
 BASE_BYTES = 230 << 20
@@ -28,6 +28,9 @@ TASK_SECONDS = 0.5
 
 RATES = {"open": (0.005, 8e-9), "match": (0.3, 20e-9), "fit": (0.01, 25e-9), "measure": (0.01, 70e-9)}
 """Seconds of one core per item, and per pixel of it: estimates for batching, not promises."""
+
+REGION_BYTES = 4
+"""A pixel of the region bits."""
 
 TARGET_BYTES = 40 << 20
 """The frame's windows and features, made ready for registration."""
@@ -142,7 +145,9 @@ def _seconds(stage: str, pixels: float) -> float:
 def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
     """Memory of a scene while it is prepared: frame image, its linear light, region bits, blurred reference."""
     pixels = shape[0] * shape[1]
-    per_pixel = 4 + 3 * channels + (0 if program.reference == "pair" else 2 * channels)
+    if program.reference == AS_TAKEN:
+        return pixels * REGION_BYTES
+    per_pixel = REGION_BYTES + 3 * channels + (0 if program.reference == "pair" else 2 * channels)
     return pixels * per_pixel + TARGET_BYTES
 
 

@@ -36,6 +36,7 @@ import google_crc32c
 import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
+from residue_batch import kernels
 from residue_batch.canonical import canonical, digest
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box
@@ -55,7 +56,7 @@ from residue_batch.layout import (
 from residue_batch.program import Key
 from residue_batch.tally import Tally, count, select
 
-ZSTD_LEVEL, STRIP, FLUSHES = 1, 256, 16
+ZSTD_LEVEL, FLUSHES = 1, 16
 MARKER, META = "complete/zarr.json", "zarr.json"
 # zarr's own threads cost 2-3x the CPU, and a worker is one thread; the indent is part of the bytes
 SETTINGS = {"threading.max_workers": 1, "async.concurrency": 1, "json_indent": 2}
@@ -115,18 +116,9 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
 
 def _quantise(plane: Array, out: Array) -> int:
     """Write the codes of a float (h, w) plane into ``out``; returns how many pixels were clipped."""
-    clipped = 0
-    for top in range(0, plane.shape[0], STRIP):
-        strip = plane[top : top + STRIP] * np.float32(1 / SCALE)
-        strip -= np.float32(OFFSET / SCALE)
-        np.rint(strip, out=strip)
-        low, high = strip.min(), strip.max()
-        if np.isnan(low):
-            raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
-        if low < 0 or high > 255:
-            clipped += int(np.count_nonzero((strip < 0) | (strip > 255)))
-            np.clip(strip, 0, 255, out=strip)
-        out[top : top + STRIP] = strip
+    clipped, missing = kernels.quantise(plane, 1 / SCALE, OFFSET / SCALE, out)
+    if missing:
+        raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
     return clipped
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.geometry import Array, Box, Transform, snug
 from residue_batch.matching.common import cleaner
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
-from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program
+from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program, builtin_reads
 from residue_batch.scene import GRID, IGNORED, Scene
 from residue_batch.step import full_scale
 from residue_batch.steps.unmix import contrast
@@ -31,7 +32,7 @@ class View:
     """One shot as the frame sees it: decoded pixels, where they lie and in which light.
 
     ``linear`` is the table from code values to linear light, ``codes`` the table back; ``shade`` the
-    flat field, if there is one.
+    flat field, if there is one. Without ``light`` it is compared as taken: the frame is its own pixel grid.
     """
 
     pixels: Array
@@ -39,7 +40,7 @@ class View:
     linear: Array
     codes: Array
     transform: Transform
-    light: Light
+    light: Light | None
     shade: Shade | None = None
 
 
@@ -63,8 +64,10 @@ def _light(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    codes = sources.views[node.key.phase].codes
-    taken = read(node.inputs[0])
+    view = sources.views[node.key.phase]
+    if not node.inputs:
+        return np.moveaxis(view.pixels[box.within(Box.whole(view.pixels.shape))], -1, 0)
+    codes, taken = view.codes, read(node.inputs[0])
     planes = np.empty(taken.shape, codes.dtype)
     for plane, light in zip(planes, taken, strict=True):
         cv2.LUT(light, codes, plane)
@@ -79,18 +82,21 @@ def _valid(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 def _saturated(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     raw = read(node.inputs[0])
     # JPEG rounding leaves clipped pixels a code or two below full scale
-    return np.asarray(raw.min(axis=0) >= int(0.992 * full_scale(raw)))
+    return np.asarray(kernels.least(raw) >= int(0.992 * full_scale(raw)))
 
 
 def _image(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
+    assert view.light is not None
     return view.light.matched(read(node.inputs[0]), box, sources.program.blur, view.shade)
 
 
 def _reference(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     if node.inputs:
         before, after = (read(key) for key in node.inputs)
-        return cleaner(before, after, sources.scene.white, sources.views[AFTER].light.common)
+        light = sources.views[AFTER].light
+        assert light is not None
+        return cleaner(before, after, sources.scene.white, light.common)
     return sources.scene.reference(box)
 
 
@@ -107,12 +113,14 @@ def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    outline, ignored, reference, white, valid_before, valid_after = (read(key) for key in node.inputs[:6])
+    reads = builtin_reads("observable", sources.program.reference)
+    outline, ignored, valid_before, valid_after, *colours = (read(key) for key in node.inputs[: len(reads)])
     observable = outline & ~ignored
     observable &= valid_before
     observable &= valid_after
-    observable &= contrast(reference, white)
-    for key in node.inputs[6:]:
+    if colours:
+        observable &= contrast(*colours)
+    for key in node.inputs[len(reads) :]:
         observable &= ~read(key)
     return observable
 
@@ -163,7 +171,7 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
                 where=read(node.where) if node.where else None,
                 at=reach,
                 frame=sources.scene.shape,
-                fitted=fitted.get(node.key),
+                fitted=fitted.get(node.fit) if node.fit else None,
             )
         planes[node.key], boxes[node.key] = made, reach
         if reach != box and made.ndim > 1:

@@ -91,7 +91,9 @@ planes:
   lit: {step: threshold, of: bright, level: 0.2}
   visible: {step: contrast}
   foreign: {step: moved, above: 0.02, size: 1 px}
-  either: {step: or, of: [thick, lit, foreign]}
+  split: {step: otsu, of: rest, fit_on: before}
+  grains: {step: area_opening, of: split, smallest: 5 px2, connectivity: 4}
+  either: {step: or, of: [thick, lit, foreign, grains]}
   seen: {step: and, of: [outline, visible]}
   chosen: {step: and, of: [either, bare, observable]}
 exclude: [glare]

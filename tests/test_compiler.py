@@ -34,7 +34,7 @@ def mistakes(text: str, reference: str = "golden") -> list[str]:
             PLANES + "  r: {step: treshold, of: opacity}\n" + LOAD,
             "5: unknown step 'treshold' | did you mean 'threshold'",
         ),
-        (PLANES + "  r: {step: zzz, of: opacity}\n" + LOAD, "5: unknown step 'zzz' | known: and, background"),
+        (PLANES + "  r: {step: zzz, of: opacity}\n" + LOAD, "5: unknown step 'zzz' | known: and, area_opening"),
         (
             PLANES + "  r: {step: threshold, of: opacity, levl: 0.1, level: 0.1}\n" + LOAD,
             "5: 'threshold' has no parameter 'levl'; did you mean 'level'?",
@@ -273,15 +273,16 @@ def test_kept_and_excluded_planes_are_not_pruned(how: str) -> None:
     assert made.unused == ()
 
 
-@pytest.mark.parametrize(("text", "passes"), [(FLUX, 1), (HALO, 1), (FITTED, 2), (EVERY_STEP, 3)])
+@pytest.mark.parametrize(("text", "passes"), [(FLUX, 1), (HALO, 1), (FITTED, 2), (EVERY_STEP, 4)])
 def test_a_program_is_cut_where_a_plane_needs_a_fit(text: str, passes: int) -> None:
     made = program(text)
     assert len(made.passes) == passes
     assert all(p.fits for p in made.passes[:-1])
     assert made.passes[-1].fits == ()
     fitted = {key for p in made.passes for key in p.fits}
-    needed = {key for key, node in made.nodes.items() if node.step and node.step.definition.fit}
+    needed = {node.fit for node in made.nodes.values() if node.fit}
     assert fitted == needed
+    assert needed == {k for k, n in made.nodes.items() if n.step and n.step.definition.fit and n.fit == k}
     assert len(fitted) == sum(len(p.fits) for p in made.passes), "each fit is fed once"
 
 
@@ -298,7 +299,7 @@ def test_each_pass_works_in_an_order_that_can_be_kept(text: str, reference: str)
             for read in node.reads:
                 assert margin[read] >= margin[node.key] + node.halo, f"{read} is cut too small for {node.key}"
             if node.step and node.step.definition.fit:
-                assert node.key in decided, f"{node.key} is computed before it is fitted"
+                assert node.fit in decided, f"{node.key} is computed before it is fitted"
             alive.add(node.key)
             assert set(frees) <= alive
             alive -= set(frees)
@@ -418,3 +419,38 @@ def test_a_printed_program_says_what_each_pass_does() -> None:
     assert "pass 1: fits film.before, film.after" in shown
     assert "pass 2: measures" in shown
     assert "opacity.before" in shown
+
+
+SPLIT = HEAD + PLANES + "  spots: {step: otsu, of: opacity, fit_on: before}\n"
+
+
+def test_a_fit_on_one_phase_is_made_once_and_serves_both() -> None:
+    made = program(SPLIT + "measures:\n  bright: {measure: intensity, of: opacity, where: spots}\n")
+    assert [p.fits for p in made.passes] == [(Key("spots", "before"),), ()]
+    assert {made.nodes[Key("spots", phase)].fit for phase in PHASES} == {Key("spots", "before")}
+    assert not any(node.key.phase == "after" for node in made.passes[0].nodes)
+
+
+def test_a_fit_on_the_other_phase_is_there_where_only_one_phase_is_measured() -> None:
+    made = program(SPLIT + "measures:\n  rest: {measure: intensity, of: opacity.after, where: spots.after}\n")
+    assert made.passes[0].fits == (Key("spots", "before"),)
+    assert Key("spots", "before") in made.nodes
+
+
+def test_fitting_on_a_phase_needs_a_fit_and_phases() -> None:
+    text = HEAD + PLANES + "  r: {step: threshold, of: opacity, level: 0.1, fit_on: before}\n" + LOAD
+    assert mistakes(text) == ["5: 'threshold' fits nothing: there is no phase to fit it on | leave it out"]
+    text = HEAD + PLANES + "  base: {step: luma, of: reference}\n  r: {step: otsu, of: base, fit_on: after}\n" + LOAD
+    assert mistakes(text) == ["6: 'r' is one plane per board: there is no phase to fit it on | leave it out"]
+
+
+def test_boards_as_taken_have_no_light_no_clean_colour_and_no_white() -> None:
+    remedy = "read 'raw', or give the board type a reference: golden, lot or pair"
+    found = mistakes(HEAD + PLANES + LOAD, "none")
+    assert [line.split(": ", 1)[1] for line in found] == [
+        f"'{name}' does not exist on boards as taken (reference: none) | {remedy}"
+        for name in ("image", "reference", "white")
+    ]
+    made = program(HEAD + "planes:\n  s: {step: whiteness, of: raw}\nmeasures:\n  s: {measure: load, of: s}\n", "none")
+    assert {key.plane for key in made.nodes} == {"raw", "s", "valid", "saturated", "outline", "ignored", "observable"}
+    assert made.halo == 0

@@ -57,6 +57,8 @@ planes:
   change: {step: difference, of: [smooth.after, rest.before]}
   less: {step: threshold, of: change, level: -0.02}
   foreign: {step: moved, above: 0.02, size: 1 px, grow: 2 px}
+  split: {step: otsu, of: local, where: dull, fit_on: before}
+  grains: {step: area_opening, of: split, smallest: 6 px2}
 exclude: [glare]
 measures:
   load: {measure: load, of: opacity}
@@ -207,6 +209,12 @@ def _contrast(reference, white, at_least, **_):
     return (_span(reference, white) ** 2).sum(axis=0) >= at_least**2 * (white.astype(np.float64) ** 2).sum()
 
 
+def _area_opening(mask, smallest, connectivity, **_):
+    labels, _ = ndmeasure.label(mask, structure=np.ones((3, 3)) if connectivity == 8 else None)
+    areas = da.bincount(labels.ravel(), minlength=mask.size + 1) * (da.arange(mask.size + 1) > 0)
+    return da.map_blocks(lambda at, large: large[at], labels, (areas >= smallest).rechunk(-1).compute(), dtype=bool)
+
+
 DEFINITIONS = {
     "and": lambda *masks, **_: reduce(da.logical_and, masks),
     "or": lambda *masks, **_: reduce(da.logical_or, masks),
@@ -219,6 +227,7 @@ DEFINITIONS = {
     "lab": _lab,
     "unmix": _unmix,
     "contrast": _contrast,
+    "area_opening": _area_opening,
 }
 """Steps that dask-image does not have, in float64."""
 

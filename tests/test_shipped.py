@@ -23,6 +23,7 @@ from residue_batch.synthetic import photograph, render_board
 ROOT = shipped()
 FILES = sorted([*ROOT.glob("workflows/*.yaml"), *ROOT.glob("configs/*/*.yaml")])
 WORKFLOWS = [path.stem for path in ROOT.glob("workflows/*.yaml")]
+OF_OPACITY = [name for name in WORKFLOWS if "load" in load_workflow(name).measures]
 
 
 def named(path: Path) -> str:
@@ -77,11 +78,12 @@ def test_names_reach_everything_that_ships():
 def test_nothing_is_kept_and_no_limit_is_set_unless_one_asks():
     for name in WORKFLOWS:
         workflow = load_workflow(name)
-        assert not workflow.keep
+        # its mask is what one looks at: it stands for no opacity
+        assert not workflow.keep or name == "bright_particles"
         assert not workflow.limits
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
+@pytest.mark.parametrize("workflow", OF_OPACITY)
 def test_every_shipped_workflow_measures_a_board(workflow, lot):
     truth = lot.truth.boards[0].whole
     record = api.try_pair(lot.board_type, lot.shot(0, "before"), lot.shot(0, "after"), workflow)
@@ -89,7 +91,14 @@ def test_every_shipped_workflow_measures_a_board(workflow, lot):
     assert record["values"]["load_reduction_pct"][0] == pytest.approx(truth.reduction_pct, abs=8)
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
+@pytest.mark.parametrize("board_type", ["as_taken", "any_board"])
+def test_particles_are_found_where_residue_is(board_type, lot):
+    record = api.try_pair(board_type, lot.shot(0, "before"), lot.shot(0, "after"), "bright_particles")
+    assert record["outcome"] == "measured", record["message"]
+    assert record["values"]["grains"][0][0] > 0.01
+
+
+@pytest.mark.parametrize("workflow", OF_OPACITY)
 def test_any_board_measures_a_pair_of_which_nothing_is_known(workflow, lot):
     record = api.try_pair("any_board", lot.shot(0, "before"), lot.shot(0, "after"), workflow)
     assert record["outcome"] == "measured", record["message"]

@@ -26,7 +26,7 @@ def plan(text: str = FLUX, shape: tuple[int, int] = (3000, 4000), tile: int = 10
     [
         (FLUX, ["open", "match", "measure"]),
         (FITTED, ["open", "match", "fit 1", "measure"]),
-        (EVERY_STEP, ["open", "match", "fit 1", "fit 2", "measure"]),
+        (EVERY_STEP, ["open", "match", "fit 1", "fit 2", "fit 3", "measure"]),
     ],
 )
 def test_the_stages_follow_from_the_passes(text: str, names: list[str]) -> None:

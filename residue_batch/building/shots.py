@@ -62,6 +62,7 @@ def _registered(state: Building, index: int) -> tuple[photo.Photo, Registration]
     shot = read_photo(board_type, state.shots[index])
     if shot.pixels.shape[2] != ground.channels:
         raise Refusal("colour", "the shot and the frame are not both grey or both colour")
+    assert ground.target is not None
     found = register(shot.pixels, ground.target)
     gate_match(board_type.gates, state.origins[index].phase, found)
     return shot, found
@@ -120,6 +121,7 @@ def _matched(state: Building, index: int) -> Seen:
     ground = ground_of(state)
     shot, found = _registered(state, index)
     table = linear_table(shot.pixels.dtype, shot.tone)
+    assert ground.anchors is not None
     shade = shade_in(state, index, shot, found)
     samples = sample_light(shot.pixels, table, found.transform, ground.anchors, ground.shape, shade=shade)
     light = fit_light(samples, ground.white, white_assumed=ground.white_assumed)

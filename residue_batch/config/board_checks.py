@@ -50,13 +50,16 @@ def _reference(data: Mapping[str, Any]) -> Iterator[Mistake]:
     if data.get("reference") == "golden" and golden is None:
         yield Mistake(("reference",), "reference: golden needs a clean shot", "add 'golden: <photograph>'")
     reference = data.get("reference")
-    if reference in ("pair", "lot") and golden is not None:
+    if reference in ("pair", "lot", "none") and golden is not None:
         remedy = "write 'reference: golden'; a photograph that only gives the frame is 'frame:'"
         yield Mistake(("golden",), f"golden is given, but reference is {reference}", remedy, "key")
     if reference == "lot" and data.get("frame") is None:
         remedy = "add 'frame: <photograph>'; a sharp shot of any board of this type will do, clean or not"
         yield Mistake(("reference",), "reference: lot needs a frame to lay the shots over", remedy)
-    if reference in ("pair", "golden") and data.get("built") is not None:
+    if reference == "none" and data.get("white") is not None:
+        message = "a white patch is given, but with reference: none no light is matched"
+        yield Mistake(("white",), message, "remove it, or give a reference", "key")
+    if reference in ("pair", "golden", "none") and data.get("built") is not None:
         message = f"a built reference is given, but reference is {reference}"
         yield Mistake(("built",), message, "write 'reference: lot', or remove it", "key")
     if reference in ("pair", "lot") and _inner(data, "flat_field").get("golden") is not None:

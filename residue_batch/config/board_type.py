@@ -222,8 +222,9 @@ class BoardType(Configuration):
     """The name of the board type."""
     frame: str | None = None
     """A sharp photograph whose pixels are the board frame; default the golden shot."""
-    reference: Literal["golden", "lot", "pair"]
-    """Where the clean colour comes from: a clean shot, all shots of a lot, or only the two shots (indicative)."""
+    reference: Literal["golden", "lot", "pair", "none"]
+    """Where the clean colour comes from: a clean shot, all shots of a lot, or only the two shots (indicative).
+    `none`: from nowhere; a fixed camera, the shots are compared as taken, without registration and light match."""
     golden: str | None = None
     """A photograph of a clean board, for `reference: golden`."""
     built: str | None = None

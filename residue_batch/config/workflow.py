@@ -35,6 +35,8 @@ class PlaneSpec(_Call):
 
     step: str
     """The step that makes it."""
+    fit_on: Literal["before", "after"] | None = None
+    """The phase on which its step is fitted, for both; default each phase by itself."""
 
 
 class MeasureSpec(_Call):

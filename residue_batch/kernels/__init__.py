@@ -1,7 +1,7 @@
 """Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
 
-The C files are the arithmetic, ``bindings.pyx`` checks shapes and allocates. Whatever is not worth a loop of its own
-stays with numpy and OpenCV.
+The C files are the arithmetic, ``bindings.pyx`` and ``single.pyx`` (single planes) check shapes and allocate. Whatever
+is not worth a loop of its own stays with numpy and OpenCV.
 """
 
 from residue_batch.kernels.bindings import (
@@ -21,21 +21,43 @@ from residue_batch.kernels.bindings import (
     unmix,
     window_samples,
 )
+from residue_batch.kernels.single import (
+    cell_sums,
+    cover_sums,
+    histogram,
+    least,
+    open_areas,
+    quantise,
+    shares,
+    smooth_grid,
+    smooth_inside,
+    spline,
+)
 
 __all__ = [
     "blurred",
     "blurred_and_scaled",
+    "cell_sums",
     "contrast",
     "counts_above",
+    "cover_sums",
     "cubic_window",
     "evidence",
+    "histogram",
+    "least",
     "light_sums",
     "mutual_nearest",
     "normal_below",
     "opacity_sums",
+    "open_areas",
+    "quantise",
     "sample",
     "scaled",
+    "shares",
     "shift",
+    "smooth_grid",
+    "smooth_inside",
+    "spline",
     "unmix",
     "window_samples",
 ]

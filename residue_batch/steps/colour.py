@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike
 
+from residue_batch import kernels
 from residue_batch.geometry import strips
 from residue_batch.step import AnyColour, Array, Plane, full_scale, step
 
@@ -112,10 +113,12 @@ def whiteness(colour: AnyColour) -> Plane:
     colour
         ``raw``, ``image`` or ``reference``.
     """
+    if colour.dtype.kind == "u":
+        return kernels.shares(kernels.least(colour), full_scale(colour))
     least = colour[0]
     for plane in colour[1:]:
         least = np.minimum(least, plane)
-    return _scaled(least)
+    return np.asarray(least)
 
 
 def _cube_root(x: Array) -> Array:

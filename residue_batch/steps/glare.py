@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from residue_batch import kernels
 from residue_batch.geometry import strips
 from residue_batch.step import Array, Colour, Mask, Raw, full_scale, step
 from residue_batch.steps.morphology import Radius, grown, reach
@@ -58,10 +59,8 @@ def glare(
         channel is dark); 0 treats every saturated pixel as glare.
     """
     code = np.floor(above * full_scale(raw)).astype(raw.dtype)
-    height, width = raw.shape[1:]
-    found = np.empty((height, width), np.bool_)
-    for rows in strips(height):
-        np.greater(_least(raw[:, rows]), code, out=found[rows])
+    found = np.asarray(kernels.least(raw) > code)
+    for rows in strips(len(found)):
         if metal_above > 0 and found[rows].any():
             found[rows] &= _least(reference[:, rows]) > np.float32(metal_above)
     return grown(found, grow) if reach(grow) else found

@@ -1,4 +1,4 @@
-"""Shapes of masks: dilate, erode, open, close with a disc or a square.
+"""Shapes of masks: dilate, erode, open, close with a disc or a square; objects by their size.
 
 A disc of radius r holds the offsets with ``dx^2 + dy^2 <= r^2``, a square those
 with ``|dx|, |dy| <= r``; offsets are whole pixels, so the radius in effect is
@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from residue_batch import kernels
 from residue_batch.step import Array, Mask, step
-from residue_batch.units import Pixels
+from residue_batch.units import PixelArea, Pixels
 
 Shape = Literal["disc", "square"]
 Radius = Annotated[Pixels, Field(le=256)]
@@ -133,3 +134,45 @@ def close_(mask: Mask, *, radius: Radius, shape: Shape = "disc") -> Mask:
         ``disc`` (``dx^2 + dy^2 <= r^2``) or ``square`` (``|dx|, |dy| <= r``).
     """
     return _shrunk(grown(mask, radius, shape), radius, shape)
+
+
+def area_reach(smallest: float) -> int:
+    """How far the pixels can lie that decide whether an object is large enough: a line of them."""
+    return max(whole_area(smallest) - 1, 0)
+
+
+def whole_area(smallest: float) -> int:
+    """Whole pixels of an area: one that is not whole is not reached by fewer pixels than the next."""
+    return int(np.ceil(smallest - _SLACK))
+
+
+@step(
+    version=1,
+    halo=area_reach,
+    examples=({"smallest": "4 px2"}, {"smallest": "16 px2", "connectivity": 4}, {"smallest": "1 px2"}),
+)
+def area_opening(
+    mask: Mask,
+    *,
+    smallest: Annotated[PixelArea, Field(le=1024)],
+    connectivity: Literal[4, 8] = 8,
+) -> Mask:
+    """The mask without its small objects.
+
+        particles: {step: area_opening, of: spots, smallest: 16 px2}
+
+    An object is a connected set of pixels; one of fewer pixels than ``smallest``
+    goes, others stay as they are. Exact across tiles: whether a pixel belongs to
+    ``smallest`` connected pixels is decided within that many pixels around it.
+    The frame's edge cuts objects: what lies beyond is not counted.
+
+    Parameters
+    ----------
+    mask
+        What is cleaned of small objects.
+    smallest
+        An area (``16 px2``, ``0.05 mm2``), up to 1024 pixels: the smallest object that stays.
+    connectivity
+        8: pixels that touch at a corner are connected; 4: only along a side.
+    """
+    return kernels.open_areas(mask.view(np.uint8), whole_area(smallest), connectivity == 8)

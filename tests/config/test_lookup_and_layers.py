@@ -46,7 +46,7 @@ def test_five_different_mistakes_are_all_shown_with_line_and_column(write: Write
         "gates: {min_inliers: 3}\n",
     )
     assert shown(lambda: load_board_type("bad.yaml")) == [
-        "bad.yaml:3:12 reference: must be 'golden', 'lot' or 'pair', not 'golde' | did you mean 'golden'?",
+        "bad.yaml:3:12 reference: must be 'golden', 'lot', 'pair' or 'none', not 'golde' | did you mean 'golden'?",
         "bad.yaml:5:14 'no' is text to some readers and false to others | write false, or quote it: 'no'",
         "bad.yaml:6:16 pixel_size_um: must be a number, not '25'",
         "bad.yaml:7:1 unknown key 'outlin' | did you mean 'outline'?",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from residue_batch.steps.morphology import close_, dilate, erode, open_, reach
+from residue_batch.steps.morphology import area_opening, close_, dilate, erode, open_, reach
 
 RNG = np.random.default_rng(8)
 MASK = RNG.random((60, 77)) < np.linspace(0, 1, 77)
@@ -55,3 +55,19 @@ def test_opening_and_closing_twice_is_once() -> None:
     for twice in (open_, close_):
         once = twice(MASK, radius=2.0)
         np.testing.assert_array_equal(twice(once, radius=2.0), once)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("smallest", [1.0, 2.0, 3.5, 16.0, 200.0])
+def test_small_objects_go_and_large_ones_stay_as_they_are(smallest: float, connectivity: int) -> None:
+    labels, count = ndimage.label(MASK, np.ones((3, 3)) if connectivity == 8 else None)
+    areas = ndimage.sum_labels(MASK, labels, range(1, count + 1))
+    large = np.isin(labels, np.flatnonzero(areas >= smallest) + 1)
+    assert smallest < 2 or 0 < large.sum() < MASK.sum()
+    np.testing.assert_array_equal(area_opening(MASK, smallest=smallest, connectivity=connectivity), large)
+
+
+def test_a_ring_of_corners_is_one_object_only_with_corners() -> None:
+    ring = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+    assert area_opening(ring, smallest=4.0, connectivity=8).sum() == 4
+    assert not area_opening(ring, smallest=2.0, connectivity=4).any()

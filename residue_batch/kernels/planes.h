@@ -1,0 +1,33 @@
+/* Inner loops of steps, measures and the store on single planes: rows of floats, codes and masks of 0 and 1. */
+#ifndef RESIDUE_PLANES_H
+#define RESIDUE_PLANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void least_u8(const uint8_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
+              uint8_t *out);
+void least_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
+               uint16_t *out);
+void shares_u8(const uint8_t *codes, ptrdiff_t count, float full, float *out);
+void shares_u16(const uint16_t *codes, ptrdiff_t count, float full, float *out);
+
+/* 0 when there is no memory. */
+int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
+                  ptrdiff_t cols, const float *weights, int radius, float tiny, float *out);
+int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
+               uint8_t *out);
+
+ptrdiff_t cell_rows(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float largest, int32_t up,
+                    int32_t down, double *sums_up, double *sums_down, int32_t *number_up, int32_t *number_down);
+void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
+                   const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number);
+int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const double *weights, int radius, double *out);
+void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, float *out);
+ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
+                    int64_t *counts);
+ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,
+                     float ceiling, int64_t *sums);
+ptrdiff_t quantise(const float *plane, ptrdiff_t count, float factor, float shift, uint8_t *out, ptrdiff_t *clipped);
+
+#endif

@@ -1,0 +1,233 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+
+import numpy as np
+
+ctypedef fused code:
+    uint8_t
+    uint16_t
+
+cdef extern from "planes.h" nogil:
+    void least_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint8_t *)
+    void least_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint16_t *)
+    void shares_u8(const uint8_t *, ptrdiff_t, float, float *)
+    void shares_u16(const uint16_t *, ptrdiff_t, float, float *)
+    int c_smooth "smooth_inside"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                                 const float *, int, float, float *)
+    int c_open "open_areas"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, int, uint8_t *)
+    ptrdiff_t c_rows "cell_rows"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int32_t, double *,
+                                 double *, int32_t *, int32_t *)
+    void c_line "cells_of_line"(const double *, const int32_t *, ptrdiff_t, const int32_t *, const int32_t *, int32_t,
+                                int64_t *, int64_t *)
+    int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
+    void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, float *)
+    ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
+    ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
+    ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
+
+
+def least(const code[:, :, :] planes):
+    """(h, w): the smallest channel of code values (c, h, w), however they lie."""
+    cdef ptrdiff_t row, size = sizeof(code)
+    found = np.empty((planes.shape[1], planes.shape[2]), np.uint8 if code is uint8_t else np.uint16)
+    cdef code[:, ::1] out = found
+    if not planes.shape[0]:
+        raise ValueError("there is no channel")
+    if not found.size:
+        return found
+    with nogil:
+        for row in range(planes.shape[1]):
+            if code is uint8_t:
+                least_u8(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size, planes.shape[0],
+                         planes.shape[2], &out[row, 0])
+            else:
+                least_u16(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size, planes.shape[0],
+                          planes.shape[2], &out[row, 0])
+    return found
+
+
+def shares(const code[:, ::1] codes, float full):
+    """(h, w): code values divided by full scale."""
+    found = np.empty((codes.shape[0], codes.shape[1]), np.float32)
+    cdef float[:, ::1] out = found
+    if not found.size:
+        return found
+    with nogil:
+        if code is uint8_t:
+            shares_u8(&codes[0, 0], codes.shape[0] * codes.shape[1], full, &out[0, 0])
+        else:
+            shares_u16(&codes[0, 0], codes.shape[0] * codes.shape[1], full, &out[0, 0])
+    return found
+
+
+def smooth_inside(const float[:, :] plane, const uint8_t[:, :] where, const float[::1] weights, float tiny):
+    """(h, w): the plane smoothed by a symmetric kernel, given from its centre on, over the pixels of a mask alone."""
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _same(plane.shape[0], where.shape[0])
+    _same(plane.shape[1], where.shape[1])
+    if not weights.shape[0]:
+        raise ValueError("there must be a weight")
+    found = np.empty((plane.shape[0], plane.shape[1]), np.float32)
+    cdef float[:, ::1] out = found
+    cdef int done
+    if not found.size:
+        return found
+    with nogil:
+        done = c_smooth(&plane[0, 0], plane.strides[0] // sizeof(float), &where[0, 0], where.strides[0],
+                        plane.shape[0], plane.shape[1], &weights[0], weights.shape[0] - 1, tiny, &out[0, 0])
+    if not done:
+        raise MemoryError("no memory for a strip of a plane")
+    return found
+
+
+def open_areas(const uint8_t[:, :] mask, int32_t smallest, bint corners):
+    """(h, w): the mask without objects of fewer pixels; with ``corners`` those that touch at a corner are one."""
+    _rows(mask.strides[1] == 1)
+    found = np.empty((mask.shape[0], mask.shape[1]), np.bool_)
+    cdef uint8_t[:, ::1] out = found.view(np.uint8)
+    cdef int done
+    if not found.size:
+        return found
+    with nogil:
+        done = c_open(&mask[0, 0], mask.strides[0], mask.shape[0], mask.shape[1], smallest, corners, &out[0, 0])
+    if not done:
+        raise MemoryError("no memory for the runs of a mask")
+    return found
+
+
+def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[::1] rows,
+              const int32_t[::1] rows_share, const int32_t[::1] columns, const int32_t[::1] columns_share,
+              int32_t parts, float one, float largest):
+    """(2, m, n) and how many are no number: fixed-point totals and numbers of the pixels of a mask by cell.
+
+    Pixel i lies ``share[i]`` (of ``parts``) of the way from cell ``rows[i]`` to the next, and so along the columns;
+    it counts for both, the nearer it is the more.
+    """
+    cdef ptrdiff_t row, missing = 0, width = plane.shape[1]
+    cdef int32_t cell
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _same(plane.shape[0], where.shape[0])
+    _same(plane.shape[1], where.shape[1])
+    _same(plane.shape[0], rows.shape[0])
+    _same(plane.shape[0], rows_share.shape[0])
+    _same(plane.shape[1], columns.shape[0])
+    _same(plane.shape[1], columns_share.shape[0])
+    if not plane.shape[0] * plane.shape[1]:
+        raise ValueError("there is no pixel")
+    if np.min(rows) < 0 or np.min(columns) < 0 or np.any(np.diff(rows) < 0):
+        raise ValueError("cells are counted from the first and do not fall")
+    found = np.zeros((2, np.max(rows) + 2, np.max(columns) + 2), np.int64)
+    cdef int64_t[:, :, ::1] out = found
+    cdef double[:, ::1] sums = np.zeros((2, width))
+    cdef int32_t[:, ::1] number = np.zeros((2, width), np.int32)
+    cdef int side = 0
+    with nogil:
+        cell = rows[0]
+        for row in range(plane.shape[0]):
+            while cell < rows[row]:
+                c_line(&sums[side, 0], &number[side, 0], width, &columns[0], &columns_share[0], parts,
+                       &out[0, cell, 0], &out[1, cell, 0])
+                sums[side, :] = 0
+                number[side, :] = 0
+                side, cell = 1 - side, cell + 1
+            missing += c_rows(&plane[row, 0], &where[row, 0], width, one, largest, parts - rows_share[row],
+                              rows_share[row], &sums[side, 0], &sums[1 - side, 0], &number[side, 0],
+                              &number[1 - side, 0])
+        for _ in range(2):
+            c_line(&sums[side, 0], &number[side, 0], width, &columns[0], &columns_share[0], parts,
+                   &out[0, cell, 0], &out[1, cell, 0])
+            side, cell = 1 - side, cell + 1
+    return found, missing
+
+
+def smooth_grid(const double[:, ::1] grid, const double[::1] weights):
+    """(m, n): a grid smoothed by a symmetric kernel, given from its centre on; nothing lies around it."""
+    found = np.empty((grid.shape[0], grid.shape[1]))
+    cdef double[:, ::1] out = found
+    cdef int done
+    if not found.size:
+        return found
+    with nogil:
+        done = c_grid(&grid[0, 0], grid.shape[0], grid.shape[1], &weights[0], weights.shape[0] - 1, &out[0, 0])
+    if not done:
+        raise MemoryError("no memory for a grid of cells")
+    return found
+
+
+def spline(const float[:, :, ::1] lines, const int64_t[::1] at, const float[:, ::1] weights):
+    """(h, w): each row the sum of three lines of (2, n, w) sums and numbers, from line ``at[row]`` on, times its three
+    weights; sums over numbers, and 0 without any."""
+    cdef ptrdiff_t row
+    _same(at.shape[0], weights.shape[0])
+    _same(weights.shape[1], 3)
+    _same(lines.shape[0], 2)
+    found = np.empty((at.shape[0], lines.shape[2]), np.float32)
+    cdef float[:, ::1] out = found
+    if not found.size:
+        return found
+    if np.min(at) < 0 or np.max(at) + 2 >= lines.shape[1]:
+        raise ValueError("the lines do not cover the rows")
+    with nogil:
+        for row in range(at.shape[0]):
+            c_spline(&lines[0, at[row], 0], &lines[1, at[row], 0], lines.shape[2], &weights[row, 0], &out[row, 0])
+    return found
+
+
+def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, float scale, int32_t bins):
+    """(bins,) and how many are no number: values under a mask by ``rint((value - low) scale)``, cut to the ends."""
+    cdef ptrdiff_t row, missing = 0
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _same(plane.shape[0], where.shape[0])
+    _same(plane.shape[1], where.shape[1])
+    found = np.zeros(bins + 1, np.int64)
+    cdef int64_t[::1] counts = found
+    if plane.shape[1]:
+        with nogil:
+            for row in range(plane.shape[0]):
+                missing += c_histogram(&plane[row, 0], &where[row, 0], plane.shape[1], low, scale, bins, &counts[0])
+    return found[:bins], missing
+
+
+def cover_sums(const uint8_t[:, :] mask, const float[:, :] plane, const uint8_t[:, :] where, float one, float ceiling):
+    """(3,) and how many are no number: pixels of ``where``, those in the mask, and the total of the plane on those."""
+    cdef ptrdiff_t row, missing = 0
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1 and mask.strides[1] == 1)
+    for other in (plane, where):
+        _same(mask.shape[0], other.shape[0])
+        _same(mask.shape[1], other.shape[1])
+    found = np.zeros(3, np.int64)
+    cdef int64_t[::1] sums = found
+    if mask.shape[1]:
+        with nogil:
+            for row in range(mask.shape[0]):
+                missing += c_cover(&mask[row, 0], &plane[row, 0], &where[row, 0], mask.shape[1], one, ceiling,
+                                   &sums[0])
+    return found, missing
+
+
+def quantise(const float[:, :] plane, float factor, float shift, uint8_t[:, :] out):
+    """Write ``rint(factor plane - shift)`` as bytes; how many were cut to 0..255, and how many are no number."""
+    cdef ptrdiff_t row, clipped = 0, missing = 0
+    _rows(plane.strides[1] == sizeof(float) and out.strides[1] == 1)
+    _same(plane.shape[0], out.shape[0])
+    _same(plane.shape[1], out.shape[1])
+    if plane.shape[1]:
+        with nogil:
+            for row in range(plane.shape[0]):
+                missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
+    return clipped, missing
+
+
+cdef int _rows(bint contiguous) except -1:
+    if not contiguous:
+        raise ValueError("rows must be contiguous")
+    return 0
+
+
+cdef int _same(ptrdiff_t left, ptrdiff_t right) except -1:
+    if left != right:
+        raise ValueError(f"shapes differ: {left} and {right}")
+    return 0
