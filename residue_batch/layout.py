@@ -14,7 +14,7 @@ from residue_batch.step import Kind
 OFFSET, SCALE = -0.1, 0.005
 """Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220)."""
 
-CHUNK, SMALLEST_SHARD, COARSEST, SEEN = 512, 64, 256, 255
+CHUNK, SMALLEST_SHARD, COARSEST, SEEN = 512, 256, 256, 255
 OBSERVABLE = Key("observable")
 IMAGE, OURS = "image", "residue_batch"
 

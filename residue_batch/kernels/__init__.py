@@ -24,6 +24,8 @@ from residue_batch.kernels.bindings import (
 from residue_batch.kernels.single import (
     cell_sums,
     cover_sums,
+    grow_mask,
+    has_bit,
     histogram,
     least,
     open_areas,
@@ -43,6 +45,8 @@ __all__ = [
     "cover_sums",
     "cubic_window",
     "evidence",
+    "grow_mask",
+    "has_bit",
     "histogram",
     "least",
     "light_sums",

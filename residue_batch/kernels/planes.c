@@ -121,12 +121,15 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
                        ptrdiff_t rows, ptrdiff_t cols, const float *weights, int radius, float tiny, float *out)
 {
     const ptrdiff_t pieces = (cols + PIECE - 1) / PIECE, near = (radius + PIECE - 1) / PIECE;
-    ptrdiff_t wide = (cols + 2 * radius + 15) / 16 * 16;
-    wide += wide % 1024 ? 0 : 16; /* rows a page apart would share their places in the cache */
-    float *strip = calloc((size_t)((STRIP + 2 * radius + 2) * wide), sizeof *strip);
+    /* rows begin on lines of the cache; rows a page apart would share their places in it */
+    const ptrdiff_t edge = (radius + LANES - 1) / LANES * LANES;
+    ptrdiff_t wide = (cols + 2 * edge + LANES - 1) / LANES * LANES;
+    wide += wide % 1024 ? 0 : LANES;
+    float *room = calloc((size_t)((STRIP + 2 * radius + 2) * wide + LANES), sizeof *room);
+    float *strip = room + (LANES - (uintptr_t)room / sizeof *room % LANES) % LANES;
     int32_t *holes = calloc((size_t)((rows + 2) * pieces), sizeof *holes);
-    if (!strip || !holes) {
-        free(strip);
+    if (!room || !holes) {
+        free(room);
         free(holes);
         return 0;
     }
@@ -148,7 +151,7 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
         }
         for (; have < count + 2 * radius; have++) {
             const ptrdiff_t from = top - radius + have;
-            float *restrict to = strip + have * wide + radius;
+            float *restrict to = strip + have * wide + edge;
             if (from < 0 || from >= rows) {
                 memset(to, 0, (size_t)cols * sizeof *to);
                 continue;
@@ -161,8 +164,8 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
         for (ptrdiff_t r = top; r < top + count; r++) {
             const ptrdiff_t last = r + radius < rows ? r + radius : rows - 1, first = r - radius - 1;
             float *restrict to = out + r * cols;
-            taps(strip + (r - top + radius) * wide + radius, wide, cols, weights, radius, down + radius);
-            taps(down + radius, 1, cols, weights, radius, to);
+            taps(strip + (r - top + radius) * wide + edge, wide, cols, weights, radius, down + edge);
+            taps(down + edge, 1, cols, weights, radius, to);
             float full = weights[0];
             for (int k = 1; k <= radius; k++)
                 full = full + (float)((r >= k) + (r + k < rows)) * weights[k];
@@ -174,10 +177,10 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
                 const ptrdiff_t left = p * PIECE, width = cols - left < PIECE ? cols - left : PIECE;
                 around[p] = holes[last * pieces + p] - (first >= 0 ? holes[first * pieces + p] : 0);
                 if (around[p])
-                    taps_of_mask(where + left, where_step, r, rows, width, weights, radius, weight + radius + left);
+                    taps_of_mask(where + left, where_step, r, rows, width, weights, radius, weight + edge + left);
                 else
                     for (ptrdiff_t i = 0; i < width; i++)
-                        weight[radius + left + i] = full;
+                        weight[edge + left + i] = full;
                 filled[p] = !around[p] && width == PIECE;
             }
             for (ptrdiff_t p = 0; p < pieces; p++) {
@@ -191,13 +194,13 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
                     continue;
                 }
                 float own[PIECE];
-                taps(weight + radius + left, 1, width, weights, radius, own);
+                taps(weight + edge + left, 1, width, weights, radius, own);
                 for (ptrdiff_t i = 0; i < width; i++)
                     to[left + i] /= own[i] > tiny ? own[i] : tiny;
             }
         }
     }
-    free(strip);
+    free(room);
     free(holes);
     return 1;
 }
@@ -253,6 +256,24 @@ WIDE int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const d
     }
     free(padded);
     return 1;
+}
+
+/* A line of a field: three neighbours in a row of cells, each times its weight. */
+WIDE void spline_line(const float *restrict cells, const int32_t *restrict at, const float *restrict weights,
+                      ptrdiff_t count, float *restrict out)
+{
+    const float *restrict second = weights + count, *restrict third = second + count;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const float *restrict c = cells + at[i];
+        out[i] = c[0] * weights[i] + c[1] * second[i] + c[2] * third[i];
+    }
+}
+
+/* Whether a bit is set. */
+WIDE void has_bit(const uint32_t *restrict bits, ptrdiff_t count, uint32_t bit, uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] = (bits[i] & bit) != 0;
 }
 
 /* A row of a field: three lines of sums, each times its weight, over the same of numbers; 0 where there is none. */
@@ -320,6 +341,52 @@ WIDE ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t
         missing += none;
     }
     return missing;
+}
+
+/* ---- shapes ------------------------------------------------------------------------------ */
+
+/* The mask grown by a shape that holds ``half[k]`` columns to either side k rows above and below, ever fewer as k
+ * grows; with ``invert`` 1 what is not in the mask grows instead. Nothing grows in from outside. */
+WIDE int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, const int32_t *half,
+                   int radius, uint8_t invert, uint8_t *restrict out)
+{
+    uint8_t *room = calloc((size_t)(2 * cols + 2 * radius), 1);
+    if (!room)
+        return 0;
+    uint8_t *restrict line = room + radius, *restrict grown = room + cols + 2 * radius;
+    memset(out, 0, (size_t)(rows * cols));
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const uint8_t *restrict in = mask + r * step;
+        uint8_t any = 0;
+        for (ptrdiff_t i = 0; i < cols; i++) {
+            line[i] = in[i] ^ invert;
+            any |= line[i];
+        }
+        if (!any)
+            continue;
+        memcpy(grown, line, (size_t)cols);
+        int wide = 0;
+        for (int k = radius; k >= 0; k--) {
+            while (wide < half[k]) {
+                wide++;
+                const uint8_t *before = line - wide, *after = line + wide;
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    grown[i] |= before[i] | after[i];
+            }
+            uint8_t *restrict up = out + (r - k) * cols, *restrict down = out + (r + k) * cols;
+            if (r - k >= 0)
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    up[i] |= grown[i];
+            if (k && r + k < rows)
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    down[i] |= grown[i];
+        }
+    }
+    if (invert)
+        for (ptrdiff_t i = 0; i < rows * cols; i++)
+            out[i] ^= 1;
+    free(room);
+    return 1;
 }
 
 /* ---- small objects ----------------------------------------------------------------------- */
@@ -411,14 +478,25 @@ int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t co
 WIDE ptrdiff_t quantise(const float *restrict plane, ptrdiff_t count, float factor, float shift,
                         uint8_t *restrict out, ptrdiff_t *clipped)
 {
-    int32_t cut = 0, none = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const float x = plane[i] * factor - shift, least = x > -1.0f ? x : -1.0f, most = least < 256.0f ? least : 256.0f;
-        const int32_t code = (int32_t)((most + ROUNDING) - ROUNDING), up = code > 0 ? code : 0;
-        none += x != x;
-        cut += (code < 0) + (code > 255);
-        out[i] = (uint8_t)(up < 255 ? up : 255);
+    ptrdiff_t missing = 0;
+    for (ptrdiff_t start = 0; start < count; start += BLOCK) {
+        const ptrdiff_t here = count - start < BLOCK ? count - start : BLOCK;
+        const float *restrict p = plane + start;
+        int32_t code[BLOCK], cut = 0, none = 0;
+        for (ptrdiff_t i = 0; i < here; i++) {
+            const float x = p[i] * factor - shift, least = x > -1.0f ? x : -1.0f, most = least < 256.0f ? least : 256.0f;
+            code[i] = (int32_t)((most + ROUNDING) - ROUNDING);
+            none += x != x;
+        }
+        for (ptrdiff_t i = 0; i < here; i++) {
+            const int32_t up = code[i] > 0 ? code[i] : 0, within = up < 255 ? up : 255;
+            cut += within != code[i];
+            code[i] = within;
+        }
+        for (ptrdiff_t i = 0; i < here; i++)
+            out[start + i] = (uint8_t)code[i];
+        *clipped += cut;
+        missing += none;
     }
-    *clipped += cut;
-    return none;
+    return missing;
 }

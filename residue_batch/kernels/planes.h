@@ -15,6 +15,8 @@ void shares_u16(const uint16_t *codes, ptrdiff_t count, float full, float *out);
 /* 0 when there is no memory. */
 int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
                   ptrdiff_t cols, const float *weights, int radius, float tiny, float *out);
+int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, const int32_t *half, int radius,
+              uint8_t invert, uint8_t *out);
 int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
                uint8_t *out);
 
@@ -23,6 +25,8 @@ ptrdiff_t cell_rows(const float *plane, const uint8_t *where, ptrdiff_t count, f
 void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
                    const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number);
 int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const double *weights, int radius, double *out);
+void spline_line(const float *cells, const int32_t *at, const float *weights, ptrdiff_t count, float *out);
+void has_bit(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);

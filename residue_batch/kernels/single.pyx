@@ -2,7 +2,7 @@
 """numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 import numpy as np
 
@@ -17,12 +17,15 @@ cdef extern from "planes.h" nogil:
     void shares_u16(const uint16_t *, ptrdiff_t, float, float *)
     int c_smooth "smooth_inside"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                  const float *, int, float, float *)
+    int c_grow "grow_mask"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *, int, uint8_t, uint8_t *)
     int c_open "open_areas"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, int, uint8_t *)
     ptrdiff_t c_rows "cell_rows"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int32_t, double *,
                                  double *, int32_t *, int32_t *)
     void c_line "cells_of_line"(const double *, const int32_t *, ptrdiff_t, const int32_t *, const int32_t *, int32_t,
                                 int64_t *, int64_t *)
     int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
+    void c_lines "spline_line"(const float *, const int32_t *, const float *, ptrdiff_t, float *)
+    void c_bit "has_bit"(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
     void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, float *)
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
@@ -80,6 +83,27 @@ def smooth_inside(const float[:, :] plane, const uint8_t[:, :] where, const floa
                         plane.shape[0], plane.shape[1], &weights[0], weights.shape[0] - 1, tiny, &out[0, 0])
     if not done:
         raise MemoryError("no memory for a strip of a plane")
+    return found
+
+
+def grow_mask(const uint8_t[:, :] mask, const int32_t[::1] half, bint invert):
+    """(h, w): the mask grown by a shape of ``half[k]`` columns to either side, k rows above and below.
+
+    With ``invert`` it is what is not in the mask that grows.
+    """
+    _rows(mask.strides[1] == 1)
+    if not half.shape[0] or np.min(half) < 0 or np.max(half) >= half.shape[0]:
+        raise ValueError("a shape is no wider than high")
+    found = np.empty((mask.shape[0], mask.shape[1]), np.bool_)
+    cdef uint8_t[:, ::1] out = found.view(np.uint8)
+    cdef int done
+    if not found.size:
+        return found
+    with nogil:
+        done = c_grow(&mask[0, 0], mask.strides[0], mask.shape[0], mask.shape[1], &half[0], half.shape[0] - 1, invert,
+                      &out[0, 0])
+    if not done:
+        raise MemoryError("no memory for a row of a mask")
     return found
 
 
@@ -157,22 +181,48 @@ def smooth_grid(const double[:, ::1] grid, const double[::1] weights):
     return found
 
 
-def spline(const float[:, :, ::1] lines, const int64_t[::1] at, const float[:, ::1] weights):
-    """(h, w): each row the sum of three lines of (2, n, w) sums and numbers, from line ``at[row]`` on, times its three
-    weights; sums over numbers, and 0 without any."""
-    cdef ptrdiff_t row
-    _same(at.shape[0], weights.shape[0])
-    _same(weights.shape[1], 3)
-    _same(lines.shape[0], 2)
-    found = np.empty((at.shape[0], lines.shape[2]), np.float32)
+def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:, ::1] down_weights,
+           const int32_t[::1] across, const float[:, ::1] across_weights):
+    """(h, w): a field (2, m, n) of sums and numbers between its cells; sums over numbers, and 0 without any.
+
+    Pixel i lies in cells ``down[i] .. down[i] + 2`` by the weights (3, h), and so across.
+    """
+    cdef ptrdiff_t row, line, part, width = across.shape[0], first
+    _same(field.shape[0], 2)
+    _same(down.shape[0], down_weights.shape[1])
+    _same(width, across_weights.shape[1])
+    _same(down_weights.shape[0], 3)
+    _same(across_weights.shape[0], 3)
+    found = np.empty((down.shape[0], width), np.float32)
     cdef float[:, ::1] out = found
     if not found.size:
         return found
-    if np.min(at) < 0 or np.max(at) + 2 >= lines.shape[1]:
-        raise ValueError("the lines do not cover the rows")
+    if (np.min(down) < 0 or np.max(down) + 2 >= field.shape[1] or np.min(across) < 0
+            or np.max(across) + 2 >= field.shape[2]):
+        raise ValueError("the field does not cover the pixels")
+    first = np.min(down)
+    cdef float[:, :, ::1] lines = np.empty((2, np.max(down) + 3 - first, width), np.float32)
+    cdef float[:, ::1] weights = np.ascontiguousarray(np.asarray(down_weights).T)
     with nogil:
-        for row in range(at.shape[0]):
-            c_spline(&lines[0, at[row], 0], &lines[1, at[row], 0], lines.shape[2], &weights[row, 0], &out[row, 0])
+        for part in range(2):
+            for line in range(lines.shape[1]):
+                c_lines(&field[part, first + line, 0], &across[0], &across_weights[0, 0], width, &lines[part, line, 0])
+        for row in range(down.shape[0]):
+            c_spline(&lines[0, down[row] - first, 0], &lines[1, down[row] - first, 0], width, &weights[row, 0],
+                     &out[row, 0])
+    return found
+
+
+def has_bit(const uint32_t[:, :] bits, uint32_t bit):
+    """(h, w): where a bit is set."""
+    cdef ptrdiff_t row
+    _rows(bits.strides[1] == sizeof(uint32_t))
+    found = np.empty((bits.shape[0], bits.shape[1]), np.bool_)
+    cdef uint8_t[:, ::1] out = found.view(np.uint8)
+    if found.size:
+        with nogil:
+            for row in range(bits.shape[0]):
+                c_bit(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
     return found
 
 

@@ -8,6 +8,7 @@ to a grey level, and is another kind of file. `diagnose` says why a shot does no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -136,10 +137,12 @@ def _windows(a: Array, b: Array, told: F64, top: int, left: int) -> tuple[F32, F
 
 def _levels(piece: Array) -> F32:
     """(h, w, 2): luma in grey levels of 256, and 1 where a channel is clipped: it does not follow the tones."""
-    flat = piece.reshape(*piece.shape[:2], -1).astype(np.float32) * np.float32(255 / np.iinfo(piece.dtype).max)
-    weights = np.array([0.299, 0.587, 0.114], np.float32) if flat.shape[2] == 3 else np.ones(1, np.float32)
-    clipped = (flat.max(2) > 248) | (flat.min(2) < 3)
-    return np.stack([(flat * weights).sum(2), clipped.astype(np.float32)], 2)
+    scale = np.float32(255 / np.iinfo(piece.dtype).max)
+    channels = [np.float32(scale) * c for c in cv2.split(np.ascontiguousarray(piece))]
+    weights = (0.299, 0.587, 0.114) if len(channels) == 3 else (1.0,)
+    luma = reduce(np.add, [np.float32(w) * c for w, c in zip(weights, channels, strict=True)])
+    clipped = (reduce(np.maximum, channels) > 248) | (reduce(np.minimum, channels) < 3)
+    return np.stack([luma, clipped.astype(np.float32)], 2)
 
 
 def _differences(one: F32, other: F32) -> tuple[float, float]:

@@ -114,7 +114,7 @@ def _places(start: int, stop: int, size: int) -> tuple[Array, Array]:
     nearest = np.floor(centre + 0.5)
     off = centre - nearest
     weights = np.stack([0.5 * np.square(0.5 - off), 0.75 - np.square(off), 0.5 * np.square(0.5 + off)])
-    return nearest.astype(np.int64), weights.astype(np.float32)
+    return nearest.astype(np.int32), weights.astype(np.float32)
 
 
 def _interpolated(field: Array, size: int, at: Box) -> Array:
@@ -123,11 +123,7 @@ def _interpolated(field: Array, size: int, at: Box) -> Array:
         return np.empty(at.shape, np.float32)
     top, down = _places(at.top, at.bottom, size)
     left, across = _places(at.left, at.right, size)
-    part = field[:, int(top[0]) : int(top[-1]) + 3]
-    lines = part[:, :, left] * across[0]
-    lines += part[:, :, left + 1] * across[1]
-    lines += part[:, :, left + 2] * across[2]
-    return kernels.spline(np.ascontiguousarray(lines), top - top[0], np.ascontiguousarray(down.T))
+    return kernels.spline(field, top, down, left, across)
 
 
 def _check(cell: float, sigma: float) -> None:

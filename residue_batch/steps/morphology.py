@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -40,20 +39,21 @@ def reach_twice(radius: float) -> int:
 
 
 @lru_cache(maxsize=32)
-def _element(radius: float, shape: Shape) -> Array:
-    k = np.arange(-reach(radius), reach(radius) + 1)
+def _half_widths(radius: float, shape: Shape) -> Array:
+    """How many columns to either side belong to a shape, by rows above or below."""
+    k = np.arange(reach(radius) + 1)
     inside = k[:, None] ** 2 + k[None, :] ** 2 <= radius * radius + _SLACK
-    return inside.astype(np.uint8) if shape == "disc" else np.ones(inside.shape, np.uint8)
+    return inside.sum(axis=1, dtype=np.int32) - 1 if shape == "disc" else np.full(len(k), len(k) - 1, np.int32)
 
 
 def grown(mask: Array, radius: float, shape: Shape = "disc") -> Array:
     """``dilate``, for other kernels."""
-    return cv2.dilate(mask.view(np.uint8), _element(radius, shape)).view(np.bool_)
+    return kernels.grow_mask(mask.view(np.uint8), _half_widths(radius, shape), False)
 
 
 def _shrunk(mask: Array, radius: float, shape: Shape) -> Array:
-    # OpenCV's default border is neutral for both: -inf for dilate, +inf for erode
-    return cv2.erode(mask.view(np.uint8), _element(radius, shape)).view(np.bool_)
+    # what is not in the mask grows, and not from beyond the frame
+    return kernels.grow_mask(mask.view(np.uint8), _half_widths(radius, shape), True)
 
 
 @step(version=1, halo=reach, examples=_EXAMPLES)
