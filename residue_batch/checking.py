@@ -33,7 +33,7 @@ from residue_batch.config.yaml import read
 from residue_batch.errors import ConfigError, Problem, UsageError
 from residue_batch.files import flat_field
 from residue_batch.prepare import check_scene, sets_for, setting_of
-from residue_batch.program import BUILTINS, NO_PHASE, Key, Program, variables_of
+from residue_batch.program import AS_TAKEN, BUILTINS, NO_PHASE, Key, Program, variables_of
 from residue_batch.salvage import sound_part, with_later
 from residue_batch.scene import IGNORED
 
@@ -217,7 +217,7 @@ def _workflow(
         raise ConfigError(mistakes)
     program = programs[0]
     facts |= {
-        "references": [p.reference for p in programs],
+        "references": [p.reference for p in programs] + ([] if own else _as_taken(workflow)),
         "passes": [
             {"does": f"fits {', '.join(map(str, p.fits))}" if p.fits else "measures", "halo_px": p.halo, "planes": n}
             for p in program.passes
@@ -235,6 +235,14 @@ def _workflow(
         notes.append(f"nothing reads {', '.join(program.unused)}: left out; name it in 'keep' to have it written")
     if len(program.passes) > 2:
         notes.append(f"{len(program.passes)} passes read every photograph as often; two are usual")
+
+
+def _as_taken(workflow: Workflow) -> list[str]:
+    """Whether boards as taken can use it too: it reads no light and no clean colour."""
+    try:
+        return [compile_program(workflow, reference=AS_TAKEN, pixel_size_um=SOME_SCALE).reference]
+    except ConfigError:
+        return []
 
 
 def _both(workflow: Workflow, notes: list[str]) -> list[Program]:

@@ -195,3 +195,9 @@ def test_a_workflow_with_a_load_has_statuses_and_no_interval(bench: Path, pair: 
     assert record["flags"][0] == ["few_blocks", "not_estimated"]
     assert record["status"] == ["measured", "measured"]
     assert workflow(text).planes["s"].step == "whiteness"
+
+
+def test_check_says_which_workflows_boards_as_taken_can_use() -> None:
+    particles, flux = api.check(["bright_particles", "flux_residue"])
+    assert particles.facts["references"] == ["golden", "pair", "none"]
+    assert flux.facts["references"] == ["golden", "pair"]

@@ -57,7 +57,7 @@ def _show(one: Any) -> None:
 
 
 def _workflow(facts: Any) -> None:
-    out(f"  for reference: {' and '.join(facts['references'])}")
+    out(f"  for reference: {', '.join(facts['references'])}")
     for number, one in enumerate(facts["passes"], 1):
         out(f"  pass {number} {one['does']}: {one['planes']} planes, reads {one['halo_px']} px beyond each tile")
     rows = [
