@@ -351,7 +351,7 @@ def layout_of(board: Board, shape: tuple[int, int]) -> Layout:
     """The arrays of the board's store."""
     program, nodes = board.setting.program, board.setting.program.nodes
     keep = tuple((key, nodes[key].kind) for key in program.keep)
-    return layout(shape, keep, board.setting.tile, board.setting.board_type.pixel_size_um)
+    return layout(shape, keep, board.setting.tile, board.setting.board_type.pixel_size_um, program.codes)
 
 
 def plan_board(board: Board) -> Plan:

@@ -296,6 +296,8 @@ class _Compiler:
         for name in self.workflow.keep:
             if self.check((), "keep", name, (Kind.MASK, Kind.SCALAR)):
                 keep += [self.resolve(name, phase) for phase in (PHASES if self.per_phase(name) else (NO_PHASE,))]
+        for name in self.workflow.codes:
+            self.check(("codes",), name, name, (Kind.SCALAR,))
         if not self.workflow.measures:
             self.problem((), "a workflow needs at least one measure under 'measures'")
         self.check_names(measures)
@@ -320,6 +322,7 @@ class _Compiler:
             tuple(measures),
             tuple(self.workflow.exclude),
             tuple(keep),
+            tuple((name, *ends) for name, ends in sorted(self.workflow.codes.items())),
             unused,
         )
 

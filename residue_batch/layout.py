@@ -12,7 +12,8 @@ from residue_batch.program import PHASES, Key
 from residue_batch.step import Kind
 
 OFFSET, SCALE = -0.1, 0.005
-"""Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220)."""
+"""Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220).
+A workflow may name other ends."""
 
 CHUNK, SMALLEST_SHARD, COARSEST, SEEN = 512, 256, 256, 255
 OBSERVABLE = Key("observable")
@@ -28,6 +29,12 @@ class Layout:
     pixel_size_um: float | None
     scalars: tuple[Key, ...]
     masks: tuple[tuple[str, tuple[Key, ...]], ...]
+    codes: tuple[tuple[str, float, float], ...] = ()
+
+    def code(self, key: Key) -> tuple[float, float]:
+        """(offset, scale) of a scalar plane: value = offset + scale * code."""
+        ends = next(((low, high) for name, low, high in self.codes if name == key.plane), None)
+        return (ends[0], (ends[1] - ends[0]) / 255) if ends else (OFFSET, SCALE)
 
     @property
     def arrays(self) -> dict[str, tuple[Key, ...]]:
@@ -63,10 +70,17 @@ class Layout:
         return list(tiles(self.size(level), self.shard(level)))
 
 
-def layout(shape: tuple[int, int], keep: Iterable[tuple[Key, Kind]], tile: int, pixel_size_um: float | None) -> Layout:
+def layout(
+    shape: tuple[int, int],
+    keep: Iterable[tuple[Key, Kind]],
+    tile: int,
+    pixel_size_um: float | None,
+    codes: tuple[tuple[str, float, float], ...] = (),
+) -> Layout:
     """The layout of a store for a frame of ``shape`` px, written by square tiles of ``tile`` px.
 
-    ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown.
+    ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown. ``codes``
+    holds by plane the values of the codes 0 and 255, where they are not the usual ones.
     UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or tile.
     """
     if tile < 1 or min(shape) < 1:
@@ -84,7 +98,7 @@ def layout(shape: tuple[int, int], keep: Iterable[tuple[Key, Kind]], tile: int, 
             masks.setdefault(key.plane, []).append(key)
     order = ("", *PHASES)
     grouped = tuple((name, tuple(sorted(keys, key=lambda k: order.index(k.phase)))) for name, keys in masks.items())
-    return Layout((int(shape[0]), int(shape[1])), int(tile), pixel_size_um, tuple(scalars), grouped)
+    return Layout((int(shape[0]), int(shape[1])), int(tile), pixel_size_um, tuple(scalars), grouped, codes)
 
 
 def folder_of(array: str, level: int) -> str:
@@ -126,7 +140,7 @@ def image_attributes(layout: Layout) -> dict[str, Any]:
     planes, shown = {}, []
     for array, keys in layout.arrays.items():
         for channel, key in enumerate(keys):
-            offset, scale = (OFFSET, SCALE) if key in layout.scalars else (0.0, 1 / SEEN if array == IMAGE else 1.0)
+            offset, scale = layout.code(key) if key in layout.scalars else (0.0, 1 / SEEN if array == IMAGE else 1.0)
             planes[str(key)] = {"array": array, "channel": channel, "offset": offset, "scale": scale}
             if array == IMAGE:
                 window = {"min": 0, "max": 255, "start": round(-offset / scale), "end": round((1 - offset) / scale)}

@@ -166,6 +166,8 @@ class Program:
     measures: tuple[Measured, ...]
     exclude: tuple[str, ...]
     keep: tuple[Key, ...]
+    codes: tuple[tuple[str, float, float], ...]
+    """By plane, the values of the codes 0 and 255 where they are not the usual ones."""
     unused: tuple[str, ...]
 
     @property
@@ -200,6 +202,7 @@ class Program:
             ],
             "exclude": self.exclude,
             "keep": self.keep,
+            **({"codes": self.codes} if self.codes else {}),
         }
 
     @property

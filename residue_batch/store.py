@@ -42,9 +42,8 @@ from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box
 from residue_batch.layout import (
     IMAGE,
-    OFFSET,
+    OBSERVABLE,
     OURS,
-    SCALE,
     SEEN,
     Layout,
     file_of,
@@ -114,9 +113,9 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
     return tuple((texts | {META: json.dumps(root, indent=1).encode()}).items())
 
 
-def _quantise(plane: Array, out: Array) -> int:
+def _quantise(plane: Array, out: Array, offset: float, scale: float) -> int:
     """Write the codes of a float (h, w) plane into ``out``; returns how many pixels were clipped."""
-    clipped, missing = kernels.quantise(plane, 1 / SCALE, OFFSET / SCALE, out)
+    clipped, missing = kernels.quantise(plane, 1 / scale, offset / scale, out)
     if missing:
         raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
     return clipped
@@ -248,7 +247,7 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
         block = np.empty((len(keys), *tile.shape), np.uint8)
         for channel, key in zip(block, keys, strict=True):
             if key in layout.scalars:
-                tally[f"clipped/{key}"] = count(_quantise(planes[key], channel))
+                tally[f"clipped/{key}"] = count(_quantise(planes[key], channel, *layout.code(key)))
             else:
                 np.multiply(planes[key], np.uint8(SEEN if array == IMAGE else 1), out=channel)
         for level in range(layout.tile_levels):
@@ -372,7 +371,7 @@ def read_plane(path: str | Path, name: str, level: int = 0) -> Array:
     if missing := [file for file in shards if not (path / file).is_file()]:
         raise UsageError(f"{path} lacks {', '.join(missing)}: it would read as clean")
     codes = _read(path, plane["array"], level)[plane["channel"]]
-    if plane["scale"] == SCALE:
+    if plane["array"] == IMAGE and name != str(OBSERVABLE):
         # by table, from float64: 0 and 1 come back exactly
-        return np.asarray((OFFSET + SCALE * np.arange(256)).astype(np.float32)[codes])
+        return np.asarray((plane["offset"] + plane["scale"] * np.arange(256)).astype(np.float32)[codes])
     return np.asarray(codes * plane["scale"] == 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import EVERY_STEP, FITTED, FLUX, HALO, program, workflow
 
 from residue_batch.compiler import compile_program
-from residue_batch.errors import WorkflowError
+from residue_batch.errors import ConfigError, WorkflowError
 from residue_batch.program import PHASES, Key, Program
 from residue_batch.step import STEPS, Kind, call_with
 
@@ -454,3 +454,17 @@ def test_boards_as_taken_have_no_light_no_clean_colour_and_no_white() -> None:
     made = program(HEAD + "planes:\n  s: {step: whiteness, of: raw}\nmeasures:\n  s: {measure: load, of: s}\n", "none")
     assert {key.plane for key in made.nodes} == {"raw", "s", "valid", "saturated", "outline", "ignored", "observable"}
     assert made.halo == 0
+
+
+def test_codes_are_those_of_kept_scalar_planes() -> None:
+    text = HEAD + PLANES + "  r: {step: threshold, of: opacity, level: 0.1}\n" + LOAD + "keep: [opacity.before, r]\n"
+    assert program(text + "codes: {opacity: [0, 2]}\n").codes == (("opacity", 0.0, 2.0),)
+    assert program(text).fingerprint != program(text + "codes: {opacity: [0, 2]}\n").fingerprint
+    (found,) = mistakes(text + "codes: {r: [0, 1]}\n")
+    assert "a scalar plane is needed here" in found
+    for wrong, expected in (
+        ("{load: [0, 1]}", "'load' is not kept"),
+        ("{opacity: [1, 0]}", "the range 1 .. 0 is empty"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            workflow(text + f"codes: {wrong}\n")

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from dask.callbacks import Callback
 from dask_image import ndmeasure
+from scipy import ndimage
 
 from residue_batch import board as boards
 from residue_batch import lazy, photo, synthetic
@@ -210,9 +211,11 @@ def _contrast(reference, white, at_least, **_):
 
 
 def _area_opening(mask, smallest, connectivity, **_):
-    labels, _ = ndmeasure.label(mask, structure=np.ones((3, 3)) if connectivity == 8 else None)
-    areas = da.bincount(labels.ravel(), minlength=mask.size + 1) * (da.arange(mask.size + 1) > 0)
-    return da.map_blocks(lambda at, large: large[at], labels, (areas >= smallest).rechunk(-1).compute(), dtype=bool)
+    def large(part):
+        labels, _ = ndimage.label(part, np.ones((3, 3)) if connectivity == 8 else None)
+        return (np.bincount(labels.ravel()) >= smallest)[labels] & part
+
+    return da.map_overlap(large, mask, depth=int(smallest), boundary="none", dtype=bool)
 
 
 DEFINITIONS = {

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from residue_batch import store
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box, tiles
-from residue_batch.layout import Layout, layout
+from residue_batch.layout import SCALE, Layout, layout
 from residue_batch.program import Key
 from residue_batch.step import Kind
 from residue_batch.store import close, create, is_complete, read_plane, verify, write_tile
@@ -99,7 +99,7 @@ def test_planes_come_back_as_they_were_written(sound: Path) -> None:
             np.testing.assert_array_equal(read, planes[key])
         else:
             assert read.dtype == np.float32
-            assert np.abs(read - planes[key]).max() <= store.SCALE / 2 + 1e-6
+            assert np.abs(read - planes[key]).max() <= SCALE / 2 + 1e-6
     np.testing.assert_array_equal(read_plane(sound, "observable"), planes[Key("observable")])
 
 
@@ -462,3 +462,13 @@ def test_ome_zarr_models_finds_it_valid(sound: Path) -> None:
     for group in (sound, sound / "labels", sound / "labels" / "residue", sound / "labels" / "edge"):
         done = subprocess.run([command, "validate", str(group)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_codes_of_a_share_of_full_scale_come_back_exactly(tmp_path: Path) -> None:
+    share = Key("share")
+    form = layout((16, 16), ((share, Kind.SCALAR),), 64, None, (("share", 0.0, 1.0),))
+    values = (np.arange(256, dtype=np.float32) / np.float32(255)).reshape(16, 16)
+    path = written(tmp_path / "b.zarr", form, {share: values, Key("observable"): np.ones((16, 16), bool)})
+    np.testing.assert_array_equal(read_plane(path, "share"), values)
+    described = json.loads((path / "zarr.json").read_text())["attributes"]["residue_batch"]["planes"]["share"]
+    assert (described["offset"], described["scale"]) == (0.0, 1 / 255)

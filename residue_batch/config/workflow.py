@@ -72,12 +72,14 @@ class Workflow(Configuration):
     """The numbers, each under its name."""
     keep: Inputs = ()
     """Planes that are written to Zarr."""
+    codes: dict[Name, tuple[Number, Number]] = Field(default_factory=dict)
+    """The values that the codes 0 and 255 of a kept plane stand for; default -0.1 and 1.175."""
     limits: dict[str, Limit] = Field(default_factory=dict)
     """What a board must reach, by variable."""
 
     @classmethod
     def mistakes(cls, data: Mapping[str, Any]) -> list[Mistake]:
-        return [*_limits(data), *_twice(data)]
+        return [*_limits(data), *_twice(data), *_codes(data)]
 
 
 def _limits(data: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -90,6 +92,19 @@ def _limits(data: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(("limits", name), "a limit has a min, a max or both", "write '{min: 85}'", "key")
         elif isinstance(low, int | float) and isinstance(high, int | float) and low > high:
             yield Mistake(("limits", name, "min"), f"min {low} is above max {high}")
+
+
+def _codes(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    keep, codes = data.get("keep"), data.get("codes")
+    kept = [str(name) for name in (keep if isinstance(keep, list) else [keep])]
+    stems = {name.removesuffix(".before").removesuffix(".after") for name in kept}
+    for name, ends in codes.items() if isinstance(codes, dict) else ():
+        if name not in stems:
+            yield Mistake(("codes", name), f"'{name}' is not kept", "name it in 'keep' too", "key")
+        numbers = [v for v in ends if isinstance(v, int | float)] if isinstance(ends, list) else []
+        if len(numbers) == 2 and not numbers[0] < numbers[1]:
+            message = f"the range {numbers[0]} .. {numbers[1]} is empty"
+            yield Mistake(("codes", name), message, "the smaller value comes first")
 
 
 def _twice(data: Mapping[str, Any]) -> Iterator[Mistake]:
