@@ -176,7 +176,9 @@ def test_what_only_a_reference_gives_is_a_mistake_with_a_remedy(bench: Path, pai
         api.try_pair(bench, *pair, "flux_residue")
 
 
-@pytest.mark.parametrize("line", ["golden: g.png", "built: refs/a", "white: {box: [0.1, 0.1, 0.2, 0.2]}"])
+@pytest.mark.parametrize(
+    "line", ["golden: g.png", "built: refs/a", "white: {box: [0.1, 0.1, 0.2, 0.2]}", "flat_field: card.jpg"]
+)
 def test_keys_of_other_references_are_mistakes(line: str, tmp_path: Path) -> None:
     path = tmp_path / "type.yaml"
     path.write_text(TYPE + "units: fraction\n" + line + "\n")

@@ -56,9 +56,10 @@ def _reference(data: Mapping[str, Any]) -> Iterator[Mistake]:
     if reference == "lot" and data.get("frame") is None:
         remedy = "add 'frame: <photograph>'; a sharp shot of any board of this type will do, clean or not"
         yield Mistake(("reference",), "reference: lot needs a frame to lay the shots over", remedy)
-    if reference == "none" and data.get("white") is not None:
-        message = "a white patch is given, but with reference: none no light is matched"
-        yield Mistake(("white",), message, "remove it, or give a reference", "key")
+    for key, name in (("white", "a white patch"), ("flat_field", "a flat field")):
+        if reference == "none" and data.get(key) is not None:
+            message = f"{name} is given, but with reference: none no light is matched"
+            yield Mistake((key,), message, "remove it, or give a reference", "key")
     if reference in ("pair", "golden", "none") and data.get("built") is not None:
         message = f"a built reference is given, but reference is {reference}"
         yield Mistake(("built",), message, "write 'reference: lot', or remove it", "key")
