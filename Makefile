@@ -27,7 +27,7 @@ bench: .venv/ready  ## accuracy against truth, and throughput
 
 venv: .venv/ready
 
-.venv/ready: requirements.lock pyproject.toml hatch_build.py $(wildcard residue_batch/kernels/*.[ch] residue_batch/kernels/*.pyx)
+.venv/ready: requirements.lock pyproject.toml hatch_build.py $(wildcard residue_batch/kernels/*.[ch] residue_batch/kernels/*.p[yx][xi])
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

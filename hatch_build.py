@@ -19,11 +19,10 @@ HERE = Path(__file__).parent
 KERNELS = HERE / "residue_batch" / "kernels"
 # no contraction: a pixel must have the same bits in a vector and in the remainder of a loop
 FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-
-
 MODULES = {
-    "bindings": ("bindings.pyx", "evidence.c", "light.c", "loops.c", "registration.c", "sample.c"),
-    "single": ("single.pyx", "planes.c"),
+    "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c"),
+    "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c"),
+    "planes": ("planes.pyx", "planes.c", "shapes.c"),
 }
 
 

@@ -1,27 +1,29 @@
 """Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
 
-The C files are the arithmetic, ``bindings.pyx`` and ``single.pyx`` (single planes) check shapes and allocate. Whatever
-is not worth a loop of its own stays with numpy and OpenCV.
+The C files are the arithmetic; ``colour`` (photographs), ``matching`` (registration and light) and ``planes`` (single
+planes) check shapes and allocate. Whatever is not worth a loop of its own stays with numpy and OpenCV.
 """
 
-from residue_batch.kernels.bindings import (
+from residue_batch.kernels.colour import (
     blurred,
     blurred_and_scaled,
     contrast,
     counts_above,
-    cubic_window,
     evidence,
-    light_sums,
-    mutual_nearest,
-    normal_below,
     opacity_sums,
     sample,
     scaled,
-    shift,
     unmix,
+)
+from residue_batch.kernels.matching import (
+    cubic_window,
+    light_sums,
+    mutual_nearest,
+    normal_below,
+    shift,
     window_samples,
 )
-from residue_batch.kernels.single import (
+from residue_batch.kernels.planes import (
     cell_sums,
     cover_sums,
     grow_mask,

@@ -70,7 +70,7 @@ INLINE float across(const float *restrict at, const float *restrict weights, con
         }                                                                                                              \
     }
 
-WIDE void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
+WIDEST void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                      int radius, ptrdiff_t every_row, ptrdiff_t every, box_t window, float *line,
                      uint16_t *restrict out)
 {
@@ -90,14 +90,14 @@ WIDE void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, pt
             to[i] = across(at + i, weights, RADIUS) * (gain * (upper[i] + (lower[i] - upper[i]) * share));             \
     }
 
-WIDE void blur_scale(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
+WIDEST void blur_scale(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                      int radius, const float *factor, ptrdiff_t apart, ptrdiff_t past, float gain, float *line,
                      float *out)
 {
     FOR_EACH_RADIUS(BLUR_SCALE)
 }
 
-WIDE void scale(const uint16_t *light, ptrdiff_t count, float factor, float *restrict out)
+WIDEST void scale(const uint16_t *light, ptrdiff_t count, float factor, float *restrict out)
 {
     for (ptrdiff_t i = 0; i < count; i++)
         out[i] = (float)light[i] * factor;
@@ -134,7 +134,7 @@ WIDE void unmix(const float *image, ptrdiff_t image_step, const float *reference
 }
 
 /* Whether |W - B|^2 >= least, of one row; channels lie ``step`` apart. */
-WIDE void contrast(const float *reference, ptrdiff_t step, const float *white, ptrdiff_t channels, ptrdiff_t pixels,
+WIDEST void contrast(const float *reference, ptrdiff_t step, const float *white, ptrdiff_t channels, ptrdiff_t pixels,
                    float least, uint8_t *restrict out)
 {
     float norm[BLOCK];
@@ -157,7 +157,7 @@ WIDE void contrast(const float *reference, ptrdiff_t step, const float *white, p
 
 /* Adds to the sums of opacities as fixed point, rounded half to even, of one row.
  * Returns how many pixels under the mask are no number. */
-WIDE ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const uint8_t *saturated, ptrdiff_t pixels,
+WIDEST ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const uint8_t *saturated, ptrdiff_t pixels,
                             float one, float ceiling, int64_t *sums)
 {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
@@ -202,7 +202,7 @@ WIDE ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const ui
 }
 
 /* Adds how many values under the mask lie above each level, of one row. */
-WIDE void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, const float *levels, ptrdiff_t number,
+WIDEST void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, const float *levels, ptrdiff_t number,
                        int64_t *above)
 {
     for (ptrdiff_t start = 0; start < pixels; start += BLOCK) {

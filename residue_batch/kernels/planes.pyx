@@ -32,6 +32,15 @@ cdef extern from "planes.h" nogil:
     ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
 
 
+include "checks.pxi"
+
+
+cdef int _rows(bint contiguous) except -1:
+    if not contiguous:
+        raise ValueError("rows must be contiguous")
+    return 0
+
+
 def least(const code[:, :, :] planes):
     """(h, w): the smallest channel of code values (c, h, w), however they lie."""
     cdef ptrdiff_t row, size = sizeof(code)
@@ -269,15 +278,3 @@ def quantise(const float[:, :] plane, float factor, float shift, uint8_t[:, :] o
             for row in range(plane.shape[0]):
                 missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
     return clipped, missing
-
-
-cdef int _rows(bint contiguous) except -1:
-    if not contiguous:
-        raise ValueError("rows must be contiguous")
-    return 0
-
-
-cdef int _same(ptrdiff_t left, ptrdiff_t right) except -1:
-    if left != right:
-        raise ValueError(f"shapes differ: {left} and {right}")
-    return 0

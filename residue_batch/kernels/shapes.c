@@ -1,0 +1,134 @@
+/* Inner loops over the shapes of masks: bytes of 0 and 1. */
+#include "planes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- shapes ------------------------------------------------------------------------------ */
+
+/* The mask grown by a shape that holds ``half[k]`` columns to either side k rows above and below, ever fewer as k
+ * grows; with ``invert`` 1 what is not in the mask grows instead. Nothing grows in from outside. */
+WIDE int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, const int32_t *half,
+                   int radius, uint8_t invert, uint8_t *restrict out)
+{
+    uint8_t *room = calloc((size_t)(2 * cols + 2 * radius), 1);
+    if (!room)
+        return 0;
+    uint8_t *restrict line = room + radius, *restrict grown = room + cols + 2 * radius;
+    memset(out, 0, (size_t)(rows * cols));
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const uint8_t *restrict in = mask + r * step;
+        uint8_t any = 0;
+        for (ptrdiff_t i = 0; i < cols; i++) {
+            line[i] = in[i] ^ invert;
+            any |= line[i];
+        }
+        if (!any)
+            continue;
+        memcpy(grown, line, (size_t)cols);
+        int wide = 0;
+        for (int k = radius; k >= 0; k--) {
+            while (wide < half[k]) {
+                wide++;
+                const uint8_t *before = line - wide, *after = line + wide;
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    grown[i] |= before[i] | after[i];
+            }
+            uint8_t *restrict up = out + (r - k) * cols, *restrict down = out + (r + k) * cols;
+            if (r - k >= 0)
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    up[i] |= grown[i];
+            if (k && r + k < rows)
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    down[i] |= grown[i];
+        }
+    }
+    if (invert)
+        for (ptrdiff_t i = 0; i < rows * cols; i++)
+            out[i] ^= 1;
+    free(room);
+    return 1;
+}
+
+/* ---- small objects ----------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t left, right, parent, area; /* left <= column < right; area of the whole object at its root */
+} run_t;
+
+INLINE int32_t root_of(run_t *runs, int32_t i)
+{
+    while (runs[i].parent != i) {
+        runs[i].parent = runs[runs[i].parent].parent;
+        i = runs[i].parent;
+    }
+    return i;
+}
+
+/* The mask without objects of fewer than ``smallest`` pixels; runs of rows, joined by union-find. With ``corners``
+ * pixels that touch at a corner are one object. */
+int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
+               uint8_t *out)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    ptrdiff_t room = 4096, count = 0, above = 0, above_end = 0;
+    run_t *runs = malloc((size_t)room * sizeof *runs);
+    ptrdiff_t *ends = malloc((size_t)(rows + 1) * sizeof *ends);
+    if (!runs || !ends) {
+        free(runs);
+        free(ends);
+        return 0;
+    }
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const uint8_t *in = mask + r * step;
+        const ptrdiff_t start = count;
+        if (room < count + cols / 2 + 1) {
+            room = 2 * room + cols;
+            run_t *more = realloc(runs, (size_t)room * sizeof *runs);
+            if (!more) {
+                free(runs);
+                free(ends);
+                return 0;
+            }
+            runs = more;
+        }
+        for (ptrdiff_t i = 0; i < cols;) {
+            uint64_t eight;
+            while (i + 8 <= cols && (memcpy(&eight, in + i, 8), !eight))
+                i += 8;
+            while (i < cols && !in[i])
+                i++;
+            if (i == cols)
+                break;
+            const ptrdiff_t left = i;
+            while (i + 8 <= cols && (memcpy(&eight, in + i, 8), eight == ones))
+                i += 8;
+            while (i < cols && in[i])
+                i++;
+            runs[count] = (run_t){(int32_t)left, (int32_t)i, (int32_t)count, (int32_t)(i - left)};
+            while (above < above_end && runs[above].right + corners <= left)
+                above++;
+            /* the last run above may touch the next run of this row too */
+            for (ptrdiff_t a = above; a < above_end && runs[a].left < i + corners; a++) {
+                const int32_t one = root_of(runs, (int32_t)a), other = root_of(runs, (int32_t)count);
+                if (one != other) {
+                    const int32_t first = one < other ? one : other, second = one < other ? other : one;
+                    runs[second].parent = first;
+                    runs[first].area += runs[second].area;
+                }
+            }
+            count++;
+        }
+        ends[r] = count;
+        above = start;
+        above_end = count;
+    }
+    memset(out, 0, (size_t)(rows * cols));
+    for (ptrdiff_t r = 0, i = 0; r < rows; r++)
+        for (; i < ends[r]; i++)
+            if (runs[root_of(runs, (int32_t)i)].area >= smallest)
+                memset(out + r * cols + runs[i].left, 1, (size_t)(runs[i].right - runs[i].left));
+    free(runs);
+    free(ends);
+    return 1;
+}
