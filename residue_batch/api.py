@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +32,11 @@ from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import REFUSED, Record
 from residue_batch.picture import plane_picture, regions_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
+from residue_batch.profile import Phases, profile, write_profile
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.references import build_reference
 from residue_batch.revisit import open_run, report, status, verdicts
+from residue_batch.versions import changed, versions
 from residue_batch.workers import Workers, clients, executor_of, load_ahead
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 EXECUTORS = ("auto", "inline", "graph")
 WORKFLOW = "flux_residue"
-PINNED = ("numpy", "opencv-python-headless", "imagecodecs", "zarr")
-"""Libraries whose version may change a number: a run is not resumed with others unless told."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,6 @@ class RunPlan:
     reference_shots: int = 0
 
 
-def versions() -> dict[str, str]:
-    """Versions that a run records."""
-    found = {name: version(name) for name in PINNED}
-    return {"residue-batch": __version__, "python": platform.python_version(), **found}
-
-
 # run ------------------------------------------------------------------------------
 
 
@@ -90,6 +83,7 @@ def run(
     cluster: str | Path | Cluster | None = None,
     sets: Sequence[str] = (),
     any_versions: bool = False,
+    profile: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> xr.Dataset:
     """Measure a lot. The same call again resumes: finished boards are not measured twice.
@@ -112,6 +106,8 @@ def run(
         ``key=value`` settings above all files.
     any_versions
         Resume a run that other library versions began.
+    profile
+        Write what each stage, plane and measure cost into ``profile.json``.
     on_progress
         Called after each board.
 
@@ -125,6 +121,7 @@ def run(
     """
     if executor not in EXECUTORS:
         raise UsageError(f"executor is {executor!r}; it may be {', '.join(EXECUTORS)}")
+    phases = Phases()
     prepared = prepare(lot, workflow, board_type, sets, tile)
     # workers may stand in another folder
     folder = Path(out).resolve() / prepared.folder_name
@@ -135,16 +132,23 @@ def run(
             check_scene(setting)
         with records.lock(folder):
             _begin(folder, prepared, any_versions)
+            phases.ended("prepare")
             prepared = with_references(prepared, folder, executor_of(client))
-            ledger = Ledger(folder, prepared, on_progress)
+            phases.ended("references")
+            ledger = Ledger(folder, prepared, on_progress, profile=profile)
             left = _word_left(folder, prepared, ledger)
             with left, records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
-                for done in _measured(ledger, executor, client):
+                for done in _measured(ledger, executor, client, phases):
                     ledger.take(done, log, journal)
-            return _finish(folder, prepared, ledger)
+            phases.ended("boards")
+            dataset = _finish(folder, prepared, ledger)
+            phases.ended("finish")
+            if profile:
+                write_profile(folder, folder / JOURNAL, phases.seconds)
+            return dataset
 
 
-def _measured(ledger: Ledger, executor: str, client: Workers | None) -> Iterator[Done]:
+def _measured(ledger: Ledger, executor: str, client: Workers | None, phases: Phases) -> Iterator[Done]:
     """Results of every board that is not done yet, as they come."""
     todo = ledger.work()
     first = next(todo, None)
@@ -160,6 +164,7 @@ def _measured(ledger: Ledger, executor: str, client: Workers | None) -> Iterator
 
     ledger.dashboard = str(client().dashboard_link or "")
     ledger.tell("", "")
+    phases.ended("cluster")
     load_ahead()
     yield from drive(client(), work, executor)
     client.close()
@@ -201,10 +206,8 @@ def _hashes(setting: Setting) -> dict[str, Any]:
 def _begin(folder: Path, prepared: Prepared, any_versions: bool) -> None:
     state = folder / "run.json"
     if state.exists() and not any_versions:
-        before = json.loads(state.read_text()).get("versions", {})
-        other = {k: v for k, v in versions().items() if k != "python" and before.get(k, v) != v}
-        if other:
-            names = ", ".join(f"{k} {before[k]} -> {v}" for k, v in other.items())
+        names = changed(json.loads(state.read_text()).get("versions", {}))
+        if names:
             raise StaleRunError(
                 f"{folder} was begun with other versions ({names}); use --any-versions or another --out"
             )
@@ -233,6 +236,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
     code = 1 if ledger.bugs else 6 if failed else 3 if _refused(rows) else 0
     counts = {"boards": len(rows), "measured": len(rows) - _refused(rows), "refused": _refused(rows)}
     state = _head(prepared) | {"status": "finished", "counts": counts, "exit_code": code}
+    kinds = [setting.board_type for setting in prepared.settings.values()]
     results.write_zarr(dataset, folder / "lot.zarr", summary)
     records.write_text(folder / "boards.csv", boards_csv(dataset))
     shown = ReportData(
@@ -243,10 +247,7 @@ def _finish(folder: Path, prepared: Prepared, ledger: Ledger) -> xr.Dataset:
         pictures={row["board"]: folder / "boards" / f"{row['key']}.jpg" for row in rows if row["outcome"] != REFUSED},
         provenance=state,
         configs={path.name: path.read_text() for path in sorted((folder / "resolved").iterdir())},
-        gates={
-            setting.board_type.board_type: setting.board_type.gates.model_dump()
-            for setting in prepared.settings.values()
-        },
+        gates={kind.board_type: kind.gates.model_dump() for kind in kinds},
         footer=f"made {time.strftime('%Y-%m-%d %H:%M %Z')} on {platform.node()}",
     )
     records.write_text(folder / "report.html", render(shown))
@@ -389,6 +390,7 @@ __all__ = [
     "compare",
     "open_run",
     "plan",
+    "profile",
     "report",
     "run",
     "status",

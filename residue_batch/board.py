@@ -25,6 +25,7 @@ from residue_batch.evidence import evidence_tile
 from residue_batch.files import NO_CARDS, Cards, PhotoFile, flat_field, read_photo, read_reference, shade_of
 from residue_batch.gates import clock_of, gate_copies, gate_exposure, gate_focus, gate_grid, gate_light, gate_match
 from residue_batch.geometry import Array, Box, Transform, tiles
+from residue_batch.laps import Spent, lapped
 from residue_batch.layout import Layout, layout
 from residue_batch.matching.common import fit_pair
 from residue_batch.matching.flat import Shade
@@ -40,7 +41,7 @@ from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
 from residue_batch.scene import IGNORED, Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
-from residue_batch.stages import Plan, make_plan
+from residue_batch.stages import Plan, make_plan, profiled
 from residue_batch.tally import Tally, count, merge
 from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
 
@@ -99,6 +100,8 @@ class Board:
     matches: Mapping[str, Match] = field(default_factory=dict)
     fits: Mapping[Key, Any] = field(default_factory=dict)
     record: Record | None = None
+    spent: Spent | None = None
+    """What it cost up to here, where a profile is wanted; None: nothing is counted."""
 
     @property
     def key(self) -> str:
@@ -162,6 +165,7 @@ def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
     return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own, cards, size), prepare)
 
 
+@lapped("scene")
 def _scene(board: Board) -> Scene:
     return scene_of(board.setting, board.shots[BEFORE])
 
@@ -327,10 +331,8 @@ def measured(board: Board, tally: Tally) -> Board:
     if setting.folder:
         key = str(record["key"])
         if setting.thumb:
-            scale, level = (
-                scale_of(scene.extent, setting.tile, setting.thumb),
-                change_level(setting.program, record["values"]),
-            )
+            scale = scale_of(scene.extent, setting.tile, setting.thumb)
+            level = change_level(setting.program, record["values"])
             write_picture(Path(setting.folder) / f"{key}.jpg", scene.extent, scale, tally, level)
         # the task may run again when its worker died after it was done
         if setting.program.keep and not store.is_complete(store_path(board)):
@@ -364,7 +366,7 @@ def plan_board(board: Board) -> Plan:
     """
     headers = [photo.read_header(board.shots[phase].path) for phase in PHASES]
     frame = photo.read_header(board.setting.frame.path) if board.setting.frame else headers[0]
-    return make_plan(
+    plan = make_plan(
         board.setting.program,
         (frame.shape[0], frame.shape[1]),
         frame.channels,
@@ -373,6 +375,7 @@ def plan_board(board: Board) -> Plan:
         board.setting.tile,
         sys.modules[__name__],
     )
+    return plan if board.spent is None else profiled(plan)
 
 
 def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from residue_batch import kernels
 from residue_batch.geometry import Array, Box
+from residue_batch.laps import lapped
 from residue_batch.matching.samples import units_of
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
 from residue_batch.scene import IGNORED
@@ -71,6 +72,7 @@ def width_of(tau: float) -> float:
     return min(max(WITHIN * abs(tau), 0.002), 0.02)
 
 
+@lapped("evidence")
 def evidence_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
     """What this tile adds to the evidence; nothing without a clean colour, or a paired load over observable pixels."""
     primary = load_measure(sources.program)

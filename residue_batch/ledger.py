@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from residue_batch import records
 from residue_batch.board import Board, board_key
 from residue_batch.engine.inline import Done
+from residue_batch.laps import Spent
 from residue_batch.outcome import INTERNAL_ERROR, REFUSED, Record
 from residue_batch.prepare import Prepared
+from residue_batch.profile import line_of
 
 JOURNAL = "run.jsonl"
 
@@ -33,8 +35,16 @@ class Progress:
 class Ledger:
     """What a run knows while it goes on: the one place whose state changes."""
 
-    def __init__(self, folder: Path, prepared: Prepared, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prepared: Prepared,
+        on_progress: Callable[[Progress], None] | None,
+        *,
+        profile: bool = False,
+    ) -> None:
         self.folder, self.prepared, self.on_progress = folder, prepared, on_progress
+        self.spent = Spent() if profile else None
         self.kept, self.damaged = records.read(folder)
         self.stats = _stats(folder / JOURNAL)
         self.keys: dict[str, str] = {}
@@ -59,7 +69,7 @@ class Ledger:
                 self.keys[board.name] = key
                 self._count(self.kept[key])
                 continue
-            yield board, frozenset(known.get(board.name, ()))
+            yield replace(board, spent=self.spent), frozenset(known.get(board.name, ()))
 
     def known_key(self, board: Board) -> str:
         """The board's key, if its files have not changed since they were hashed; else ''."""
@@ -93,6 +103,7 @@ class Ledger:
         }
         line = {"board": done.board, "key": done.key, "seconds": round(done.seconds, 3), "shots": shots}
         line |= {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "failure": done.failure}
+        line |= line_of(done.spent) if done.spent is not None else {}
         journal.write(json.dumps(line) + "\n")
         journal.flush()
         record = done.record or self.kept[done.key]

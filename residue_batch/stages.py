@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from residue_batch.geometry import Box, tiles
+from residue_batch.laps import Spent, charged, recorded
 from residue_batch.program import AS_TAKEN, PHASES, Pass, Program
 from residue_batch.step import Kind
 
@@ -170,3 +172,30 @@ def _peak(visit: Pass, shape: tuple[int, int], tile: int) -> int:
         for key in frees:
             alive.pop(key, None)
     return peak
+
+
+# a profile -----------------------------------------------------------------------
+
+
+def profiled(plan: Plan) -> Plan:
+    """The same stages, each of which adds what it cost to the board's ``spent``; for any executor."""
+    return replace(plan, stages=tuple(_profiled(stage) for stage in plan.stages))
+
+
+def _profiled(stage: Stage) -> Stage:
+    return replace(
+        stage,
+        function=partial(recorded, stage.name, stage.function),
+        merge=partial(_merged, stage.merge),
+        then=partial(_taken, stage.name, stage.then),
+    )
+
+
+def _merged(merge: Callable[[Any, Any], Any], left: tuple[Any, Spent], right: tuple[Any, Spent]) -> tuple[Any, Spent]:
+    return merge(left[0], right[0]), left[1].plus(right[1])
+
+
+def _taken(name: str, then: Callable[[Any, Any], Any], board: Any, merged: tuple[Any, Spent]) -> Any:
+    part, spent = merged
+    after, ending = recorded(name, then, board, part)
+    return charged(after, spent.plus(ending))

@@ -40,6 +40,7 @@ from residue_batch import kernels
 from residue_batch.canonical import canonical, digest
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array, Box
+from residue_batch.laps import lapped, laps
 from residue_batch.layout import (
     IMAGE,
     OBSERVABLE,
@@ -191,6 +192,7 @@ def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: 
     return digest(data)
 
 
+@lapped("write")
 def create(path: str | Path, layout: Layout) -> None:
     """Make an empty, incomplete store, built beside ``path`` and then renamed; replaces an older store.
 
@@ -242,6 +244,7 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
         if key not in planes or planes[key].shape != tile.shape or not np.issubdtype(planes[key].dtype, kind):
             raise UsageError(f"plane '{key}' is missing or is not {kind.__name__} {tile.shape}")
     _check_open(path, layout)
+    lap = laps()
     tally: Tally = {}
     for array, keys in layout.arrays.items():
         block = np.empty((len(keys), *tile.shape), np.uint8)
@@ -255,9 +258,11 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
             box = Box(*(-(-side >> level) for side in tile))
             sha = bytes.fromhex(_write(path, layout, array, level, box, block))
             tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(sha, "<i8"), 1])
+    lap("write", tile.pixels, tile.pixels * len(layout.keys))
     return tally
 
 
+@lapped("write")
 def close(path: str | Path, layout: Layout, tally: Tally) -> None:
     """Write the coarser levels, flush all files to the disk and set the completion marker.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from residue_batch import kernels
 from residue_batch.geometry import Array, Box, Transform, snug
+from residue_batch.laps import lapped, laps
 from residue_batch.matching.common import cleaner
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
@@ -155,6 +156,7 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
     frame = Box.whole(sources.scene.shape)
     planes: Planes = {}
     boxes: dict[Key, Box] = {}
+    lap = laps()
 
     for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
         box = tile.grow(margin, frame)
@@ -178,6 +180,7 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
             planes[node.key], boxes[node.key] = cut(made, reach, box), box
         for key in frees:
             del planes[key]
+        lap(f"plane {node.key.plane}", reach.pixels, made.nbytes)
     return {key: cut(plane, boxes[key], tile) for key, plane in planes.items()}
 
 
@@ -186,6 +189,7 @@ def fit_tile(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]
     planes = walk(visit, sources, tile, fitted)
     nodes = sources.program.nodes
     tally: Tally = {}
+    lap = laps()
     for key in visit.fits:
         node = nodes[key]
         assert node.step is not None
@@ -196,6 +200,7 @@ def fit_tile(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]
             frame=sources.scene.shape,
         )
         tally |= {f"{key}/{name}": value for name, value in part.items()}
+        lap(f"fit {key.plane}", tile.pixels)
     return tally
 
 
@@ -204,6 +209,7 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
 
     ``pixels/<region>`` and ``observable/<region>`` count the area behind the numbers.
     """
+    lap = laps()
     bits = sources.scene.bits(tile)
     tally: Tally = {"tiles": count(1)}
     for index in range(len(sources.scene.regions)):
@@ -212,6 +218,7 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
         if here.pixels:
             within = {key: cut(plane, tile, here) for key, plane in planes.items()}
             tally |= _measure_region(sources, index, here.crop(area, tile), here, within)
+    lap("regions")
     return tally
 
 
@@ -224,16 +231,19 @@ def _measure_region(sources: Sources, index: int, area: Array, box: Box, planes:
             selected[where] = planes[where] & area
         return selected[where]
 
+    lap = laps()
     tally: Tally = {
         f"pixels/{index}": count(int(np.count_nonzero(area))),
         f"observable/{index}": count(int(np.count_nonzero(select(Key("observable"))))),
     }
+    lap("regions", box.pixels)
     for measured in sources.program.measures:
         for phase, keys, where in measured.inputs if measured.by_region or index == 0 else ():
             part = measured.measure(
                 *(planes[key] for key in keys), where=select(where), at=box, frame=sources.scene.shape
             )
             tally |= {f"{measured.key}/{phase}/{index}/{name}": value for name, value in part.items()}
+        lap(f"measure {measured.key}", box.pixels)
     return tally
 
 
@@ -254,6 +264,7 @@ def _halved(shot: Array, scale: int) -> Array:
     return shot
 
 
+@lapped("picture")
 def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> Tally:
     """Small pictures of a tile for the report: names are ``thumb/<picture>/<top>/<left>``.
 

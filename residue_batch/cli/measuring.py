@@ -190,13 +190,14 @@ def _plan(
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Local workers; 0: here, without Dask.")
 @click.option("--executor", type=click.Choice(EXECUTORS), default="auto", show_default=True,
               help="One task per board, one graph per board, or by size.")  # fmt: skip
+@click.option("--profile", is_flag=True, help="Say what each stage, plane and measure cost; writes profile.json.")
 @click.option("--cluster", metavar="NAME", help="A cluster file, or the address of a scheduler.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--any-versions", is_flag=True, help="Resume a run that other library versions began.")
 @_of_a_lot
 def run(
-    name: str, workers: int | None, executor: str, cluster: str | None, *, dry_run: bool, any_versions: bool,
-    as_json: bool, **given: Any,
+    name: str, workers: int | None, executor: str, cluster: str | None, *, profile: bool, dry_run: bool,
+    any_versions: bool, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Measure a lot. The same command again resumes where it stopped.
 
@@ -207,19 +208,23 @@ def run(
         _plan(name, workers, as_json=as_json, **given)
         return 0
     from residue_batch import api
+    from residue_batch.cli.profile import show_profile
     from residue_batch.cli.progress import progress
     from residue_batch.cli.summary import show_summary, summary_of
 
     with progress() as on_progress:
         dataset = api.run(
             name, given.pop("workflow"), executor=executor, workers=workers, cluster=cluster,
-            any_versions=any_versions, on_progress=on_progress, **given,
+            any_versions=any_versions, profile=profile, on_progress=on_progress, **given,
         )  # fmt: skip
-    summary = summary_of(dataset, Path(dataset.attrs["folder"]))
+    folder = Path(dataset.attrs["folder"])
+    summary = summary_of(dataset, folder) | ({"profile": api.profile(folder)} if profile else {})
     if as_json:
         write_json(summary)
     else:
         show_summary(summary)
+        if profile:
+            show_profile(summary["profile"])
     return int(dataset.attrs["exit_code"])
 
 

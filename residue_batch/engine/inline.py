@@ -18,6 +18,7 @@ from residue_batch import photo
 from residue_batch.board import Board
 from residue_batch.errors import ClusterError, Refusal
 from residue_batch.files import PhotoFile
+from residue_batch.laps import Spent, charged, recorded
 from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
 from residue_batch.stages import Plan
 
@@ -39,6 +40,7 @@ class Done:
     stats: dict[str, tuple[int, int]]
     seconds: float
     failure: str = ""
+    spent: Spent | None = None
 
 
 def set_up_process() -> None:
@@ -96,10 +98,13 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
     stats: dict[str, tuple[int, int]] = {}
     name = board.setting.board_type.board_type
     failure = ""
-    record: Record | None
+    record: Record | None = None
     try:
-        board, stats = identify(board)
-        record = None if board.key in known else measure(board).record
+        (board, stats), spent = recorded("identify", identify, board)
+        board = charged(board, spent)
+        if board.key not in known:
+            board = measure(board)
+            record = board.record
     except Refusal as error:
         if not stats or error.reason == "hash_mismatch" or isinstance(error.__cause__, OSError):
             # the file is at fault, not its pixels: once it can be read, the board is measured
@@ -115,7 +120,9 @@ def settle(board: Board, known: frozenset[str], measure: Any) -> Done:
         record = refused(board.name, board.lot, name, board.key, refusal)
     finally:
         boards.forget_photographs()
-    return Done(board.name, board.key, record, dict(board.shots), stats, time.perf_counter() - start, failure)
+    return Done(
+        board.name, board.key, record, dict(board.shots), stats, time.perf_counter() - start, failure, board.spent
+    )
 
 
 def without_folders(error: Refusal, board: Board) -> Refusal:

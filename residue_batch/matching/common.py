@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residue_batch.geometry import Array
+from residue_batch.laps import lapped
 from residue_batch.matching.light import Light, field_at, fit_light
 from residue_batch.matching.samples import Samples
 
@@ -30,6 +31,7 @@ _SLOPE = 1.0  # a deposit of which more than half is left cannot be told from bo
 _THICKEST = 0.9
 
 
+@lapped("light")
 def fit_pair(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
     """The light of the after-shot against that of the before-shot, and how much both have in common.
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box
+from residue_batch.laps import lapped
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.resample import FULL_SCALE, blur_weights
 from residue_batch.matching.samples import REMEDY, Fixed, Samples, units_of
@@ -164,6 +165,7 @@ def field_at(field: tuple[float, ...], x: F64, y: F64) -> F64:
     return np.asarray(np.exp(a * x + b * y + c * x * x + d * x * y + e * y * y))
 
 
+@lapped("light")
 def fit_light(samples: Samples, white: F32, *, white_assumed: bool = False) -> Light:
     """Gain, field, blur and film of a shot, by robust least squares (see the top of this module).
 

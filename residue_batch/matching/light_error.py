@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from residue_batch.laps import lapped
 from residue_batch.matching.light import Light
 from residue_batch.matching.samples import Samples
 
@@ -40,6 +41,7 @@ _TUKEY = 4.685
 _EVEN = 0.004  # opacity: how even "clean" is
 
 
+@lapped("light")
 def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Light:
     """A light with its covariance, and whether contrast alone tells film from exposure.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from residue_batch import kernels
 from residue_batch.geometry import Array, Box, Transform
+from residue_batch.laps import lapped
 from residue_batch.matching.windows import Window
 
 U8 = NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Quality:
     saturated_pct: float
 
 
+@lapped("quality")
 def quality_of(shot: Array, seen: U8, transform: Transform, windows: Sequence[Window], points: F64) -> Quality:
     """Blur and saturation of a registered shot.
 

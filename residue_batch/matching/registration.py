@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Transform
+from residue_batch.laps import lapped
 from residue_batch.matching.windows import REMEDY, Window, refine, seen_in, windows_of
 
 F32 = NDArray[np.float32]
@@ -104,6 +105,7 @@ def target_of(frame: Array, mask: Mask) -> Target:
     return Target((image.shape[0], image.shape[1]), places, descriptors, tuple(windows_of(image, mask)))
 
 
+@lapped("register")
 def register(shot: Array, target: Target, *, seed: int = 0) -> Registration:
     """Find the homography from the frame to a shot.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, Transform
+from residue_batch.laps import lapped
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.resample import FULL_SCALE, U16, blur, blur_radius, blur_weights, inside, resample
 
@@ -202,6 +203,7 @@ def anchors_of(reference: Array, table: U16, mask: Mask, shade: Shade | None = N
     return Anchors(inner[some], outer[some], free[some], base[some], bend[some], place[some])
 
 
+@lapped("light")
 def sample_light(
     shot: Array,
     table: U16,

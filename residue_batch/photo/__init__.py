@@ -39,6 +39,7 @@ from typing import Literal, NoReturn
 
 from residue_batch.errors import UsageError
 from residue_batch.geometry import Array
+from residue_batch.laps import laps
 from residue_batch.photo import arrays, jpeg, png, tiff
 from residue_batch.photo.header import (
     EXPORT_AGAIN,
@@ -163,13 +164,18 @@ def read(
         With any reason of the module's list.
     """
     name = os.fspath(path)
+    lap = laps()
     with _regular_file(path) as (descriptor, size):
         if size > max_bytes:
             refuse("too_large", f"{name} has {size} bytes; the limit is {max_bytes}", "check what this file is")
         data = _read_all(descriptor, size, name)
+    lap("read", nbytes=size)
     digest = hashlib.sha256(data).hexdigest()
     check_hash(path, digest, sha256)
-    return _decode(data, name, digest, tone, any_profile, max_pixels, max_bytes)
+    lap("hash", nbytes=size)
+    found = _decode(data, name, digest, tone, any_profile, max_pixels, max_bytes)
+    lap("decode", found.pixels.shape[0] * found.pixels.shape[1], found.pixels.nbytes)
+    return found
 
 
 @dataclass(frozen=True)
@@ -194,8 +200,12 @@ def hash_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ha
         if size > max_bytes:
             refuse("too_large", f"{name} has {size} bytes; the limit is {max_bytes}", "check what this file is")
         mtime_ns = os.fstat(descriptor).st_mtime_ns
+        lap = laps()
         data = _read_all(descriptor, size, name)
-    return Hashed(hashlib.sha256(data).hexdigest(), len(data), mtime_ns)
+        lap("read", nbytes=size)
+    found = Hashed(hashlib.sha256(data).hexdigest(), len(data), mtime_ns)
+    lap("hash", nbytes=size)
+    return found
 
 
 def check_hash(path: str | os.PathLike[str], digest: str, promised: str | None) -> None:

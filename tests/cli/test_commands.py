@@ -223,6 +223,19 @@ def test_run_as_json_holds_state_statistics_and_boards(residue, mixed):
     assert any(row["region"] == "lower" for row in said["lots"])
 
 
+def test_a_profile_shows_where_the_time_went(residue, lot):
+    run = ("run", lot.lot, "--workflow", lot.workflow, "--workers", 0, "--profile")
+    shown = residue(*run).stdout
+    assert "profile of 2 boards" in shown
+    assert "by the clock: prepare" in shown
+    rows = [line.split() for line in shown.splitlines()]
+    stages = [row[0] for row in rows if row and row[0] in ("open", "match", "measure")]
+    assert stages[:3] == ["open", "match", "measure"]
+    assert any(row[:2] == ["match", "register"] for row in rows)
+    # the same command again measures nothing and knows it still
+    assert json.loads(residue(*run, "--json").stdout)["profile"]["boards"] == 2
+
+
 def test_a_setting_above_the_files_is_another_run(residue, mixed, tmp_path):
     options = ("run", mixed.lot, "--workflow", mixed.workflow, "--workers", 0)
     residue(*options)
