@@ -103,7 +103,8 @@ class Ledger:
         }
         line = {"board": done.board, "key": done.key, "seconds": round(done.seconds, 3), "shots": shots}
         line |= {"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "failure": done.failure}
-        line |= line_of(done.spent) if done.spent is not None else {}
+        if done.spent is not None and done.record is not None and done.record["outcome"] != REFUSED:
+            line |= line_of(done.spent)
         journal.write(json.dumps(line) + "\n")
         journal.flush()
         record = done.record or self.kept[done.key]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small
 from distributed import LocalCluster
 from small import SmallLot
 
@@ -98,3 +99,10 @@ def test_torn_lines_are_passed_over_and_the_last_one_of_a_board_counts(tmp_path:
 
 def test_no_board_is_no_division_by_zero() -> None:
     assert profile_of([], {})["seconds"] == 0
+
+
+def test_a_refused_board_is_not_in_the_profile(tmp_path: Path) -> None:
+    mixed = small.make_lot(tmp_path / "mixed", boards=2, kinds=("reduce", "truncated"))
+    found = api.profile(folder_of(mixed, tmp_path / "runs", profile=True, workers=0))
+    assert found["boards"] == 1
+    assert {part["calls"] for part in found["parts"] if part["part"] == "decode"} == {2}

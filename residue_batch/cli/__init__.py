@@ -17,11 +17,12 @@ from residue_batch.cli.references import COMMANDS as REFERENCES
 from residue_batch.cli.registry import COMMANDS as REGISTRY
 from residue_batch.cli.runs import COMMANDS as RUNS
 from residue_batch.cli.shell import CONTEXT, Commands, shared
+from residue_batch.cli.speed import COMMANDS as SPEED
 from residue_batch.cli.trusting import COMMANDS as TRUSTING
 
 PANELS = {
     "Begin": ("demo", "new", "check", "try"),
-    "Measure": ("lot", "reference", "plan", "run", "status", "report"),
+    "Measure": ("lot", "reference", "plan", "bench", "run", "status", "report"),
     "Before a night": ("blanks", "nullcheck", "selftest"),
     "Look up": ("compare", "steps", "schema"),
 }
@@ -47,7 +48,17 @@ def residue() -> None:
     """
 
 
-for command in (*CONFIGURATION, *REGISTRY, *MEASURING, *REFERENCES, *COMPARING, *RUNS, *TRUSTING, *DEMONSTRATION):
+for command in (
+    *CONFIGURATION,
+    *REGISTRY,
+    *MEASURING,
+    *REFERENCES,
+    *COMPARING,
+    *RUNS,
+    *TRUSTING,
+    *SPEED,
+    *DEMONSTRATION,
+):
     residue.add_command(command)
 
 

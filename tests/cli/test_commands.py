@@ -24,6 +24,7 @@ def given_for(lot, finished):
         ("reference", "show"): None,
         ("run",): run,
         ("plan",): run,
+        ("bench",): (*run, "--boards", "1"),
         ("status",): (finished,),
         ("report",): (finished,),
         ("steps",): (),
