@@ -21,9 +21,9 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready  ## accuracy against truth, and throughput
+bench: .venv/ready  ## accuracy against truth; speed of every way against the floors, held by limits
 	$(BIN)/python -m benchmarks.accuracy --pairs $(PAIRS) --lot $(LOT)
-	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.speed
 
 venv: .venv/ready
 

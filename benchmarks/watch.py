@@ -1,110 +1,105 @@
-"""One run of a lot in a process of its own, watched: time, CPU time and memory of its workers.
+"""One command in a process of its own, watched: when its boards were done, its CPU time and memory, children included.
 
-    python -m benchmarks.watch '{"lot": ..., "workflow": ..., "out": ..., "workers": 2}'
-
-prints one JSON document. A fresh process, so that start-up counts and nothing is warm.
+A fresh process, so that nothing is warm. Speed is what comes after the first
+board of each worker: imports, start-up and prepared scenes show in ``wall_s``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
 
-EVERY = 0.1  # s between two looks at the workers
-MB = 1e6
+HERE = Path(__file__).resolve().parent.parent
+EVERY = 0.05  # s between two looks
+LINES = 8
+"""The last lines of an error are shown."""
 
 
-def watched(lot: Path, workflow: str, out: Path, workers: int) -> dict[str, Any]:
-    """Start the run in a fresh process and return what it says of itself."""
-    given = {"lot": str(lot), "workflow": workflow, "out": str(out), "workers": workers}
-    here = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "benchmarks.watch", json.dumps(given)]
-    ended = subprocess.run(  # noqa: S603 -- our own words only
-        command, check=False, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}
-    )
-    if ended.returncode:
-        raise RuntimeError(f"the run failed:\n{ended.stderr}")
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+class Sample(NamedTuple):
+    """The process and its children at one moment: CPU seconds so far, resident bytes of all and of the largest."""
+
+    at: float
+    cpu_s: float
+    tree: int
+    largest: int
 
 
-class Watch(threading.Thread):
-    """Looks at the worker processes until told to stop: [(time, {pid: resident bytes})]."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.samples: list[tuple[float, dict[int, int]]] = []
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        me = psutil.Process()
-        while not self.ended.wait(EVERY):
-            resident = {}
-            for child in me.children(recursive=True):
-                try:
-                    if any("spawn_main" in word for word in child.cmdline()):
-                        resident[child.pid] = int(child.memory_info().rss)
-                except psutil.Error:  # it has just ended
-                    continue
-            self.samples.append((time.time(), resident or {me.pid: int(me.memory_info().rss)}))
+class FailedError(RuntimeError):
+    """The command ended with an error."""
 
 
-def memory(samples: list[tuple[float, dict[int, int]]], begin: float, end: float) -> dict[str, float]:
-    """Peak MB of the largest worker: over all, and in the first and last quarter of the boards' time."""
-    quarter = (end - begin) / 4
+def watched(module: str, *given: object, boards: int, python: str = sys.executable, workers: int = 1) -> dict[str, Any]:
+    """Run ``python -m module given...`` and return what it says of its boards, with its speed and memory.
 
-    def peak(start: float, stop: float) -> float:
-        inside = [size for at, sizes in samples if start <= at <= stop for size in sizes.values()]
-        return max(inside, default=0) / MB
+    ``boards`` is how many it has to do, ``workers`` how many at the same time.
 
-    whole = peak(begin, end)
-    return {"peak": whole, "first_quarter": peak(begin, begin + quarter), "last_quarter": peak(end - quarter, end)}
+    Raises
+    ------
+    FailedError
+        With the last lines of what it said; or if boards are missing, whatever it says.
+    """
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    command = [python, "-m", module, *map(str, given)]
+    start = time.time()
+    # into files: nobody reads a pipe while the process is watched
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as errors:
+        process = subprocess.Popen(  # noqa: S603 -- our own words only
+            command, stdout=out, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
+        )
+        samples = _samples(process)
+        for file in (out, errors):
+            file.seek(0)
+        if process.wait():
+            raise FailedError(f"{module}: " + "\n".join(errors.read().splitlines()[-LINES:]))
+        found: dict[str, Any] = json.loads(out.read().splitlines()[-1])
+    if len(found["moments"]) != boards:
+        raise FailedError(f"{module} measured {len(found['moments'])} boards of {boards}")
+    return found | {"wall_s": time.time() - start} | rates(found["moments"], samples, workers)
 
 
-def main(given: dict[str, Any]) -> dict[str, Any]:
-    """Run the lot here and tell how it went."""
-    started = psutil.Process().create_time()
-    from residue_batch.api import run
+def _samples(process: subprocess.Popen[str]) -> list[Sample]:
+    """Look at the process and its children until it ends."""
+    samples: list[Sample] = []
+    ended: dict[int, float] = {}
+    root = psutil.Process(process.pid)
+    while process.poll() is None:
+        sizes = []
+        try:
+            family = [root, *root.children(recursive=True)]
+        except psutil.Error:
+            break
+        for one in family:
+            try:
+                times = one.cpu_times()
+                ended[one.pid] = times.user + times.system
+                sizes.append(int(one.memory_info().rss))
+            except psutil.Error:  # it has just ended
+                continue
+        samples.append(Sample(time.time(), sum(ended.values()), sum(sizes), max(sizes, default=0)))
+        time.sleep(EVERY)
+    return samples
 
-    watch = Watch()
-    watch.start()
-    moments: list[float] = []
-    dataset = run(
-        given["lot"],
-        given["workflow"],
-        out=given["out"],
-        workers=given["workers"],
-        on_progress=lambda _: moments.append(time.time()),
-    )
-    ended = time.time()
-    watch.ended.set()
-    watch.join()
-    # with a cluster the first word comes when the workers are there, before any board
-    ready = moments[0] if given["workers"] else watch.samples[0][0]
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+
+def rates(moments: Sequence[float], samples: Sequence[Sample], workers: int) -> dict[str, Any]:
+    """Seconds by the clock and of the CPU per board, once each worker has done its first; peaks of memory, MB."""
+    first = min(workers, len(moments) - 1)
+    begin, end = moments[first - 1] if first else samples[0].at, moments[-1]
+    boards = len(moments) - first
+    cpu = np.interp([begin, end], [s.at for s in samples], [s.cpu_s for s in samples])
     return {
-        "workers": given["workers"],
-        "wall_s": ended - started,
-        "start_s": ready - started,
-        "boards_s": moments[-1] - ready,
-        "finish_s": ended - moments[-1],
-        "cpu_s": sum(u.ru_utime + u.ru_stime for u in used),
-        "cpu_workers_s": used[1].ru_utime + used[1].ru_stime,
-        "memory_mb": memory(watch.samples, ready, moments[-1]),
-        "boards": int(dataset.sizes["board"]),
-        "exit_code": int(dataset.attrs["exit_code"]),
+        "board_s": (end - begin) / boards,
+        "board_cpu_s": float(cpu[1] - cpu[0]) / boards,
+        "first_s": moments[0] - samples[0].at,
+        "tree_mb": max(s.tree for s in samples) / 1e6,
+        "process_mb": max(s.largest for s in samples) / 1e6,
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]))))

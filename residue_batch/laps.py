@@ -95,8 +95,9 @@ class _Recorder:
         def lap(name: str, pixels: int = 0, nbytes: int = 0) -> None:
             nonlocal last
             now = mark()
-            self.count(name, Cost(1, now[0] - last[0], now[1] - last[1], pixels, nbytes))
-            last = mark()
+            seconds, cpu_s = now[0] - last[0], now[1] - last[1]
+            self.count(name, Cost(1, seconds, cpu_s, pixels, nbytes))
+            last = now[0] - seconds, now[1] - cpu_s
 
         return lap
 

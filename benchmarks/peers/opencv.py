@@ -1,0 +1,75 @@
+"""The workload with OpenCV, in float32.
+
+python -m benchmarks.peers.opencv PAIRS OUT [--workers N]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.peers.workload import BINS, GLARE, GROUND, GROW, SIGMA, SMALLEST, Image, Pair, Planes, main
+
+cv2.setNumThreads(1)  # a way is one core, or a pool of such
+SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * GROW + 1, 2 * GROW + 1))
+OPENING = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+
+
+def smoothed(score: Image, weight: Image, sigma: float) -> Image:
+    """A Gaussian over the pixels with weight 1: normalised convolution."""
+    side = 2 * int(4 * sigma + 0.5) + 1
+    total = cv2.GaussianBlur(score, (side, side), sigma, borderType=cv2.BORDER_CONSTANT)
+    share = cv2.GaussianBlur(weight, (side, side), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.divide(total, np.maximum(share, np.float32(1e-12))))
+
+
+def signal_of(path: str) -> tuple[Image, Image, Image]:
+    """Score in 8 bits, signal and valid pixels of a photograph."""
+    picture = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    blue, green, red = cv2.split(picture)
+    code = cv2.min(cv2.min(blue, green), red)
+    glare = cv2.dilate(cv2.threshold(code, GLARE, 255, cv2.THRESH_BINARY)[1], SQUARE)
+    valid = cv2.bitwise_not(glare)
+    weight = valid.astype(np.float32) / 255
+    score = code.astype(np.float32) / 255 * weight
+    return code, cv2.subtract(smoothed(score, weight, SIGMA), smoothed(score, weight, GROUND)), valid
+
+
+def otsu(signal: Image, valid: Image) -> float:
+    """Otsu's level: the centre of the bin that parts the valid pixels best."""
+    values = signal[valid > 0]
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, BINS + 1)
+    counts = np.histogram(values, edges)[0].astype(float)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
+    mean_below = np.cumsum(counts * centres) / np.maximum(below, 1)
+    mean_above = np.cumsum((counts * centres)[::-1])[::-1] / np.maximum(above, 1)
+    between = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
+    return float(centres[np.argmax(between)])
+
+
+def mask_of(signal: Image, valid: Image, level: float) -> Image:
+    """What stands out, without specks."""
+    bright = cv2.threshold(signal, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
+    mask = cv2.bitwise_and(bright, valid)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, OPENING)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    keep = (statistics[:, cv2.CC_STAT_AREA] >= SMALLEST).astype(np.uint8)
+    keep[0] = 0
+    return np.asarray(keep[labels])
+
+
+def measure(pair: Pair) -> Planes:
+    """Both shots, with the level of the first."""
+    scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
+    level = otsu(signals[0], valid[0])
+    masks = [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)]
+    return Planes(scores, signals, masks, [v > 0 for v in valid])
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,46 @@
+"""The workload with scikit-image and SciPy.
+
+python -m benchmarks.peers.scikit_image PAIRS OUT [--workers N]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from skimage.filters import threshold_otsu
+from skimage.io import imread
+from skimage.morphology import dilation, footprint_rectangle, opening, remove_small_objects
+
+from benchmarks.peers.workload import BINS, GLARE, GROUND, GROW, SIGMA, SMALLEST, Image, Pair, Planes, main
+
+
+def smoothed(score: Image, valid: Image, sigma: float) -> Image:
+    """A Gaussian over the valid pixels: normalised convolution."""
+    weight = gaussian_filter(valid.astype(float), sigma, mode="constant")
+    total = gaussian_filter(np.where(valid, score, 0.0), sigma, mode="constant")
+    return np.asarray(total / np.maximum(weight, 1e-12))
+
+
+def signal_of(path: str) -> tuple[Image, Image, Image]:
+    """Score in 8 bits, signal and valid pixels of a photograph."""
+    code = imread(path).min(axis=2)
+    valid = ~dilation(code > GLARE, footprint_rectangle((2 * GROW + 1, 2 * GROW + 1)))
+    score = code / 255
+    return code, smoothed(score, valid, SIGMA) - smoothed(score, valid, GROUND), valid
+
+
+def mask_of(signal: Image, valid: Image, level: float) -> Image:
+    """What stands out, without specks."""
+    mask = opening((signal > level) & valid, footprint_rectangle((3, 3)))
+    return np.asarray(remove_small_objects(mask, max_size=SMALLEST - 1, connectivity=2))
+
+
+def measure(pair: Pair) -> Planes:
+    """Both shots, with the level of the first."""
+    scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
+    level = threshold_otsu(signals[0][valid[0]], nbins=BINS)
+    return Planes(scores, signals, [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)], valid)
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,239 @@
+"""Speed and memory of every way to do the same work, in one table, and the limits that hold it.
+
+    python -m benchmarks.speed [--boards 4] [--megapixels 12] [--repeat 3] [--only NAME ...] [--rounds N]
+                               [--plantcv PYTHON] [--folder DIR] [--json FILE]
+
+Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians. MP are
+input pixels of both shots; speed counts from the first board of each worker on, so that no import is in it.
+``MP per CPU s`` is what one core does when it does nothing else: other work on the machine disturbs it least,
+so ratios and limits are made of it. Ends with 1 if a limit of ``limits.csv`` is missed, or a way fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pictures import largest_difference, lay_out
+from benchmarks.watch import FailedError, watched
+from benchmarks.ways import WAYS, WORKFLOWS, Way
+
+LIMITS = Path(__file__).with_name("limits.csv")
+NUMBERS = ("board_s", "board_cpu_s", "first_s", "wall_s", "tree_mb", "process_mb")
+REFERENCE = "scikit_image"
+OPTIONAL = {"plantcv"}
+"""Not everybody has them: what cannot be run is said, and nothing is missed."""
+
+
+def measure(
+    folder: Path,
+    ways: Sequence[Way],
+    boards: int = 4,
+    megapixels: float = 12,
+    repeat: int = 3,
+    plantcv: str = sys.executable,
+) -> dict[str, Any]:
+    """Run every way ``repeat`` times in turn; ``folder`` keeps the photographs."""
+    runs: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
+    lacking: dict[str, str] = {}
+    for turn in range(repeat):
+        for way in ways:
+            if way.name in lacking:
+                continue
+            print(f"{turn + 1}/{repeat} {way.label}", file=sys.stderr, flush=True)
+            try:
+                runs[way.name].append(_run(folder, way, boards, megapixels, plantcv))
+            except FailedError as error:
+                lacking[way.name] = str(error).splitlines()[-1]
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "rendered_boards": boards,
+        "megapixels": megapixels,
+        "repeat": repeat,
+        "ways": {way.name: _numbers(way, runs[way.name], megapixels) for way in ways if runs[way.name]},
+        "agreement": _agreement(runs, boards),
+        "lacking": lacking,
+    }
+
+
+def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str) -> dict[str, Any]:
+    place = lay_out(folder, boards, megapixels, way.form, way.boards)
+    out = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        if way.module == "benchmarks.ours":
+            given: tuple[object, ...] = (place / f"{way.work}.yaml", WORKFLOWS[way.work], out, *way.given)
+        else:
+            given = (place / "pairs.json", out, *way.given)
+        python = plantcv if way.name == "plantcv" else sys.executable
+        return watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
+    finally:
+        shutil.rmtree(out)
+
+
+def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> dict[str, Any]:
+    """Medians and spread of one way. MP are of both shots."""
+    medians = {name: statistics.median(run[name] for run in runs) for name in NUMBERS}
+    speeds = [2 * megapixels / run["board_cpu_s"] for run in runs]
+    return medians | {
+        "label": way.label,
+        "work": way.work,
+        "form": way.form,
+        "cores": way.cores,
+        "boards": way.boards,
+        "mp_s": 2 * megapixels / medians["board_s"],
+        "mp_cpu_s": 2 * megapixels / medians["board_cpu_s"],
+        "spread": [min(speeds), max(speeds)],
+        "runs": [{name: run[name] for name in NUMBERS} for run in runs],
+    }
+
+
+def _agreement(runs: Mapping[str, Sequence[Mapping[str, Any]]], boards: int) -> dict[str, float | None]:
+    """Largest difference of each way to the scikit-image script, points of reduction."""
+    if not runs.get(REFERENCE):
+        return {}
+    reference = runs[REFERENCE][0]["boards"]
+    found = {
+        name: largest_difference(all_of[0]["boards"], reference, boards) for name, all_of in runs.items() if all_of
+    }
+    return {name: points for name, points in found.items() if points is not None}
+
+
+# ratios and limits ----------------------------------------------------------------
+
+
+def floor_of(found: Mapping[str, Any], form: str) -> float:
+    """MP per CPU second of the faster of the two writers, decoding included; NaN if neither was run."""
+    speeds = [found["ways"][n]["mp_cpu_s"] for n in (f"floor_zarr_{form}", f"floor_store_{form}") if n in found["ways"]]
+    return max(speeds, default=math.nan)
+
+
+def ratios(found: Mapping[str, Any]) -> dict[str, float]:
+    """What the limits are held against; NaN where a way was not run."""
+    ways = found["ways"]
+
+    def of(name: str, key: str = "mp_cpu_s") -> float:
+        return float(ways[name][key]) if name in ways else math.nan
+
+    ours = [name for name in ways if name.startswith(("workload_", "flux_"))]
+    points = [p for n, p in found["agreement"].items() if n.startswith("workload_")]
+    return {
+        "workload_of_floor": of("workload_inline") / floor_of(found, "jpg"),
+        "workload_over_scikit_image": of("workload_inline") / of("scikit_image"),
+        "workload_over_opencv": of("workload_inline") / of("opencv"),
+        "workload_over_dask_image": of("workload_inline") / of("dask_image"),
+        "workload_png_of_floor": of("workload_png") / floor_of(found, "png"),
+        "workload_tif_of_floor": of("workload_tif") / floor_of(found, "tif"),
+        "workload_points_off": max(points, default=math.nan),
+        "flux_of_floor": of("flux_inline") / floor_of(found, "jpg"),
+        "two_workers_over_one": of("flux_cluster_2", "mp_s") / of("flux_cluster_1", "mp_s"),
+        "cluster_of_bare_pool": of("flux_cluster_2", "mp_s") / of("flux_pool_2", "mp_s"),
+        "worker_mb": max((of(name, "process_mb") for name in ours), default=math.nan),
+        "first_result_s": of("flux_inline", "first_s"),
+    }
+
+
+def judged(found: Mapping[str, Any], limits: Path = LIMITS) -> list[dict[str, Any]]:
+    """Each limit with what was measured; those whose ways were not run are left out."""
+    values = ratios(found)
+    rows = []
+    with limits.open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            value = values[row["name"]]
+            if math.isnan(value):
+                continue
+            least, most = float(row["at_least"] or -math.inf), float(row["at_most"] or math.inf)
+            target = float(row["target"])
+            rows.append(
+                {"name": row["name"], "value": value, "limit": row["at_least"] or row["at_most"], "target": target,
+                 "what": row["what"], "met": least <= value <= most,
+                 "reached": value >= target if row["at_least"] else value <= target}
+            )  # fmt: skip
+    return rows
+
+
+# what is printed ------------------------------------------------------------------
+
+
+def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
+    """Readable."""
+    ways = found["ways"]
+    base = ways[REFERENCE]["mp_cpu_s"] if REFERENCE in ways else math.nan
+    head = f"{found['rendered_boards']} pairs of {found['megapixels']:g} MP, medians of {found['repeat']}"
+    lines = [f"{head}; {found['machine']}", ""]
+    columns = ("MP/s", "per core", "MP/CPU s", "spread", "x sk-image", "of floor", "MB", "first s", "points off")
+    lines += [f"{'way':46}" + "".join(f"{name:>12}" for name in columns)]
+    for name, way in ways.items():
+        floor = floor_of(found, way["form"])
+        points = found["agreement"].get(name)
+        ratio = way["mp_cpu_s"] / base if way["work"] == "workload" else math.nan
+        low, high = way["spread"]
+        cells = (
+            _cell(way["mp_s"], 1),
+            _cell(way["mp_s"] / way["cores"], 1),
+            _cell(way["mp_cpu_s"], 1),
+            f"{low:.1f}-{high:.1f}",
+            _cell(ratio, 1),
+            _cell(way["mp_cpu_s"] / floor if way["work"] != "floor" else math.nan, 2),
+            _cell(way["tree_mb"], 0),
+            _cell(way["first_s"], 1),
+            _cell(math.nan if points is None or way["work"] != "workload" else points, 4),
+        )
+        lines += [f"{way['label']:46}" + "".join(f"{cell:>12}" for cell in cells)]
+    lines += [f"{_label(name):46}  not measured: {reason}" for name, reason in found["lacking"].items()]
+    lines += ["", f"{'limit':28}{'measured':>10}{'limit':>10}{'target':>10}"]
+    for one in limits:
+        verdict = "MISSED" if not one["met"] else "" if one["reached"] else "below its target"
+        lines += [f"{one['name']:28}{one['value']:10.3g}{one['limit']:>10}{one['target']:10.3g}  {verdict}"]
+    return "\n".join(lines)
+
+
+def _cell(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _label(name: str) -> str:
+    return next(way.label for way in WAYS if way.name == name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--boards", type=int, default=4, help="pairs that are rendered; ways measure them over and over"
+    )
+    parser.add_argument("--megapixels", type=float, default=12, help="of one shot")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="at most so many boards for each core")
+    parser.add_argument("--only", nargs="+", help="names of ways, or how they begin")
+    parser.add_argument("--plantcv", default=sys.executable, metavar="PYTHON", help="of an environment with PlantCV")
+    parser.add_argument("--folder", type=Path, help="keep the photographs here; default a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    given = parser.parse_args(arguments)
+    ways = [way for way in WAYS if given.only is None or way.name.startswith(tuple(given.only))]
+    if given.rounds:
+        ways = [replace(way, rounds=min(way.rounds, given.rounds)) for way in ways]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (given.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        found = measure(folder, ways, given.boards, given.megapixels, given.repeat, given.plantcv)
+    limits = judged(found)
+    print(table(found, limits))
+    if given.json:
+        given.json.write_text(json.dumps(found | {"limits": limits}, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(one["met"] for one in limits) and not found["lacking"].keys() - OPTIONAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

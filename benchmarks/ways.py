@@ -1,0 +1,84 @@
+"""Every way that is measured: what is started, on how many cores, on which pictures and how many boards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SLOW, MIDDLE, FAST = 1, 3, 12
+"""Boards of each worker after its first, so that every way takes some ten to twenty seconds."""
+
+WORKFLOWS = {"workload": "bright_particles", "flux_residue": "flux_residue"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One line of the table.
+
+    ``given`` are its arguments; ``work`` is ``floor``, ``workload`` or ``flux_residue``. ``in_turn`` boards are
+    measured at the same time.
+    """
+
+    name: str
+    label: str
+    work: str
+    module: str
+    given: tuple[str, ...] = ()
+    cores: int = 1
+    rounds: int = FAST
+    form: str = "jpg"
+    in_turn: int = 1
+
+    @property
+    def boards(self) -> int:
+        """How many boards it measures: one more for each worker, which does not count."""
+        return (self.rounds + 1) * self.in_turn
+
+
+def _floors() -> list[Way]:
+    label = {"none": "decode", "zarr": "decode + write, zarr-python", "store": "decode + write, our writer"}
+    return [
+        Way(f"floor_{write}_{form}", f"floor: {text}{_of(form)}", "floor", "benchmarks.peers.floors",
+            ("--write", write), form=form)
+        for form in ("jpg", "png", "tif")
+        for write, text in label.items()
+    ]  # fmt: skip
+
+
+def _of(form: str) -> str:
+    return "" if form == "jpg" else f", {form.upper()}"
+
+
+def _ours(work: str, short: str, text: str) -> list[Way]:
+    """A workflow of ours: in the command itself, on a cluster of one and of two, in a bare pool of one and of two."""
+    kinds = [
+        ("inline", "1 process", ("--workers", "0"), 1),
+        ("cluster_1", "LocalCluster of 1", ("--workers", "1"), 1),
+        ("pool_1", "bare pool of 1", ("--pool", "1"), 1),
+        ("cluster_2", "LocalCluster of 2", ("--workers", "2"), 2),
+        ("pool_2", "bare pool of 2", ("--pool", "2"), 2),
+    ]
+    return [
+        Way(f"{short}_{kind}", f"{text}, {where}", work, "benchmarks.ours", given, cores, in_turn=cores)
+        for kind, where, given, cores in kinds
+    ]
+
+
+PEERS = "benchmarks.peers."
+TWO = ("--workers", "2")
+WAYS: tuple[Way, ...] = (
+    *_floors(),
+    Way("scikit_image", "scikit-image script", "workload", PEERS + "scikit_image", rounds=SLOW),
+    Way("scikit_image_pool", "scikit-image, Pool(2)", "workload", PEERS + "scikit_image", TWO, 2, SLOW, in_turn=2),
+    Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, 2, SLOW),
+    Way("dask_image_cluster", "dask-image, cluster", "workload", PEERS + "dask_image", (*TWO, "--cluster"), 2, SLOW),
+    Way("plantcv", "PlantCV script, not mask-aware", "workload", PEERS + "plantcv", rounds=MIDDLE),
+    Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
+    Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, 2, MIDDLE, in_turn=2),
+    *_ours("workload", "workload", "residue run, the same workload"),
+    *(
+        Way(f"workload_{form}", f"residue run, the same workload{_of(form)}", "workload", "benchmarks.ours",
+            ("--workers", "0"), form=form)
+        for form in ("png", "tif")
+    ),
+    *_ours("flux_residue", "flux", "residue run, flux_residue"),
+)  # fmt: skip

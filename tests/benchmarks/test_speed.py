@@ -1,0 +1,142 @@
+"""The speed benchmark, tiny: every script runs, says the same, and a missed limit is missed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import zarr
+
+from benchmarks import plot, speed, watch
+from benchmarks.ours import main as ours
+from benchmarks.peers import floors, opencv, workload
+from benchmarks.pictures import lay_out
+from benchmarks.ways import WAYS
+from residue_batch import store
+
+SMALL = 0.3  # MP
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("speed")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict:
+    """Every script once on two boards of 0.3 MP, but those that start a cluster of ours."""
+    arguments = ["--boards", "1", "--megapixels", str(SMALL), "--repeat", "1", "--rounds", "1"]
+    arguments += ["--folder", str(folder), "--json", str(folder / "found.json"), "--only"]
+    arguments += ["floor_", "scikit_image", "dask_image", "opencv", "flux_inline", "flux_pool_1"]
+    speed.main(arguments)
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_every_script_runs_and_the_libraries_agree(found: dict) -> None:
+    assert found["lacking"] == {}
+    names = {way.name for way in WAYS if way.name.startswith(("floor_", "scikit_image", "dask_image", "opencv"))}
+    assert found["ways"].keys() == names | {"flux_inline", "flux_pool_1"}
+    for name in ("scikit_image_pool", "dask_image", "dask_image_cluster", "opencv", "opencv_pool"):
+        # on 0.3 MP one pixel is 0.03 points
+        assert found["agreement"][name] < 0.05, name
+    for way in found["ways"].values():
+        assert 0 < way["first_s"] < way["wall_s"]
+        assert 20 < way["process_mb"] <= way["tree_mb"]
+        assert math.isfinite(way["mp_s"] * way["mp_cpu_s"])
+
+
+def test_the_table_has_a_line_for_every_way_and_limit(found: dict) -> None:
+    shown = speed.table(found | {"lacking": {"plantcv": "No module named 'plantcv'"}}, speed.judged(found))
+    for way in found["ways"].values():
+        assert way["label"] in shown
+    assert "PlantCV script, not mask-aware" in shown
+    assert "No module named 'plantcv'" in shown
+    assert "flux_of_floor" in shown
+
+
+def test_the_plot_has_a_bar_for_every_way(found: dict, folder: Path) -> None:
+    plot.main([str(folder / "found.json"), str(folder / "plot.svg")])
+    root = ElementTree.parse(folder / "plot.svg").getroot()
+    labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    bars = [element for element in root.iter("{http://www.w3.org/2000/svg}path") if element.get("stroke-width")]
+    assert len(bars) == len(found["ways"])
+    assert {way["label"] for way in found["ways"].values()} <= set(labels)
+
+
+def test_every_way_has_a_name_of_its_own_and_every_limit_a_ratio(found: dict) -> None:
+    assert len({way.name for way in WAYS}) == len({way.label for way in WAYS}) == len(WAYS)
+    named = [line.split(",")[0] for line in speed.LIMITS.read_text().splitlines()[1:]]
+    assert set(named) == set(speed.ratios(found))
+    # what was not run is not judged
+    assert {one["name"] for one in speed.judged(found)} == {"flux_of_floor", "worker_mb", "first_result_s"}
+
+
+def test_a_limit_that_is_missed_ends_the_benchmark_with_1(
+    found: dict, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "measure", lambda *_: found)
+    limits = tmp_path / "limits.csv"
+    monkeypatch.setattr(speed, "LIMITS", limits)
+    monkeypatch.setattr(speed.judged, "__defaults__", (limits,))
+    head, row = "name,at_least,at_most,target,what\n", "worker_mb,,{most},{target},memory\n"
+    for most, target, code, said in ((1, 1, 1, "MISSED"), (9e9, 1, 0, "below its target"), (9e9, 9e9, 0, "worker_mb")):
+        limits.write_text(head + row.format(most=most, target=target))
+        assert speed.main(["--folder", str(folder)]) == code
+        assert said in capsys.readouterr().out
+
+
+def test_a_way_that_fails_is_said_and_ends_the_benchmark_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--boards", "1", "--megapixels", str(SMALL), "--repeat", "1", "--rounds", "1", "--folder", str(tmp_path)]
+    # this interpreter has no PlantCV, and that is no failure
+    assert speed.main([*given, "--only", "plantcv"]) == 0
+    assert "not measured: ModuleNotFoundError: No module named 'plantcv'" in capsys.readouterr().out
+    place = lay_out(tmp_path, 1, SMALL, "jpg", 2)
+    (place / "pairs.json").write_text("[]")
+    assert speed.main([*given, "--only", "floor_none_jpg"]) == 1
+    assert "floors measured 0 boards of 2" in capsys.readouterr().out
+
+
+def test_png_and_tiff_hold_the_pixels_of_the_jpeg(tmp_path: Path) -> None:
+    pixels = [
+        floors.decode(workload.read_pairs(lay_out(tmp_path, 1, SMALL, form, 2) / "pairs.json")[1].after)
+        for form in ("jpg", "png", "tif")
+    ]
+    assert (pixels[0] == pixels[1]).all()
+    assert (pixels[0] == pixels[2]).all()
+
+
+def test_both_floors_write_sound_stores_of_the_same_planes(folder: Path, tmp_path: Path) -> None:
+    (pair, *_) = workload.read_pairs(lay_out(folder, 1, SMALL, "jpg", 3) / "pairs.json")
+    planes = opencv.measure(pair)
+    for write, path in ((floors.into_zarr, tmp_path / "a.zarr"), (floors.into_store, tmp_path / "b.zarr")):
+        write(planes)(path)
+    assert (zarr.open_group(tmp_path / "a.zarr")["mask"][0] == planes.mask[0]).all()
+    assert store.verify(tmp_path / "b.zarr") == []
+    assert (zarr.open_group(tmp_path / "b.zarr")["labels/mask/0"][1] == planes.mask[1]).all()
+
+
+def test_speed_counts_from_the_first_board_of_each_worker_on() -> None:
+    samples = [watch.Sample(float(at), 2.0 * at, 100_000_000 + at, 60_000_000) for at in range(11)]
+    # two workers: imports until 3 s, then a board each second
+    moments = [2.5, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert watch.rates(moments, samples, 2) == {
+        "board_s": 1.0, "board_cpu_s": 2.0, "first_s": 2.5, "tree_mb": 100.00001, "process_mb": 60.0,
+    }  # fmt: skip
+
+
+def test_the_bare_pool_measures_what_the_run_measures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lot = lay_out(folder, 1, SMALL, "jpg", 3) / "flux_residue.yaml"
+    ours([str(lot), "flux_residue", str(tmp_path), "--workers", "0"])
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["moments"]) == len(told["boards"]) == 3
+    # three names of one pair of photographs
+    assert len({json.dumps(numbers) for numbers in told["boards"].values()}) == 1
+    assert all(np.isfinite(numbers["load_reduction_pct"]) for numbers in told["boards"].values())
