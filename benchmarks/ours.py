@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +22,10 @@ from residue_batch import run
 from residue_batch.board import Board
 from residue_batch.engine.inline import Done, measure_boards
 from residue_batch.prepare import prepare
+
+REDUCTION = "_reduction_pct"
+SAME = {"grains": "area", "grains_load": "load"}
+"""What the scripts of the peers call the measures of `bright_particles`."""
 
 
 def by_run(lot: Path, workflow: str, out: Path, workers: int, executor: str) -> dict[str, Any]:
@@ -40,11 +43,12 @@ def by_run(lot: Path, workflow: str, out: Path, workers: int, executor: str) -> 
         reasons = [str(reason) for reason in dataset["message"].values if str(reason)]
         raise SystemExit(f"the run ended with {dataset.attrs['exit_code']}: {reasons[:1]}")
     whole = dataset.sel(region="whole")
-    names = [str(name) for name in whole.data_vars if str(name).endswith("_reduction_pct")]
-    numbers = {
-        str(board): {n: v for n in names if whole[n].ndim == 1 and math.isfinite(v := float(whole[n].values[i]))}
-        for i, board in enumerate(whole["board"].values)
-    }
+    numbers: dict[str, dict[str, float]] = {str(board): {} for board in whole["board"].values}
+    for name, variable in whole.data_vars.items():
+        if str(name).endswith(REDUCTION) and variable.ndim == 1:
+            measure = str(name).removesuffix(REDUCTION)
+            for row, value in zip(numbers.values(), variable.values, strict=True):
+                row[SAME.get(measure, measure) + REDUCTION] = float(value)
     return {"boards": numbers, "moments": moments}
 
 

@@ -63,7 +63,7 @@ def measure(
         "megapixels": megapixels,
         "repeat": repeat,
         "ways": {way.name: _numbers(way, runs[way.name], megapixels) for way in ways if runs[way.name]},
-        "agreement": _agreement(runs, boards),
+        "agreement": _agreement({way.name: runs[way.name] for way in ways if way.work == "workload"}, boards),
         "lacking": lacking,
     }
 
@@ -188,7 +188,7 @@ def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
             _cell(way["mp_cpu_s"] / floor if way["work"] != "floor" else math.nan, 2),
             _cell(way["tree_mb"], 0),
             _cell(way["first_s"], 1),
-            _cell(math.nan if points is None or way["work"] != "workload" else points, 4),
+            _cell(math.nan if points is None else points, 4),
         )
         lines += [f"{way['label']:46}" + "".join(f"{cell:>12}" for cell in cells)]
     lines += [f"{_label(name):46}  not measured: {reason}" for name, reason in found["lacking"].items()]

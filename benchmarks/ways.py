@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 SLOW, MIDDLE, FAST = 1, 3, 12
 """Boards of each worker after its first, so that every way takes some ten to twenty seconds."""
 
-WORKFLOWS = {"workload": "bright_particles", "flux_residue": "flux_residue"}
+WORKFLOWS = {"workload": str(Path(__file__).with_name("workload.yaml")), "flux_residue": "flux_residue"}
 
 
 @dataclass(frozen=True)

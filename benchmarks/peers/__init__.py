@@ -6,7 +6,7 @@ The workload, on both shots of a pair, 8-bit RGB:
 2.  glare: ``score > 250``, grown by 5 px (a square); what is no glare is valid
 3.  ``smooth``: Gaussian of 2 px over the valid pixels; ``ground``: of 25 px; ``signal = smooth - ground``
 4.  one level from the before-shot: Otsu over 1024 bins of its valid pixels
-5.  ``mask = signal > level`` on valid pixels, opened by 3 x 3, without objects of less than 16 px (8-connected)
+5.  ``mask = signal > level``, opened by 3 x 3, without objects of less than 16 px (8-connected)
 6.  over the pixels that are valid in both shots: area (share of the mask) and load (mean signal on
     the mask), and what each has gone down by, per cent
 7.  mask and 8-bit score of both shots into a Zarr store: shards of 1024 px, chunks of 512 px, zstd and crc32c

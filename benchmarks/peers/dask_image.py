@@ -55,9 +55,9 @@ def signal_of(path: str) -> tuple[Any, Any, Any]:
     return code, smoothed(score, valid, SIGMA) - smoothed(score, valid, GROUND), valid
 
 
-def mask_of(signal: Any, valid: Any, level: float) -> Any:
+def mask_of(signal: Any, level: float) -> Any:
     """What stands out, without specks; an object of 15 px reaches no further than 15 px."""
-    mask = binary_opening((signal > level) & valid, structure=np.ones((3, 3)))
+    mask = binary_opening(signal > level, structure=np.ones((3, 3)))
     return mask.map_overlap(
         remove_small_objects, depth=SMALLEST, boundary=False, max_size=SMALLEST - 1, connectivity=2, dtype=bool
     )
@@ -89,7 +89,7 @@ def board(pair: Pair, out: Path) -> dict[str, float]:
     weights = None if holds else valid[0].astype(np.int64).ravel()
     counts, edges = da.histogram(signals[0].ravel(), bins=BINS, range=(float(low), float(high)), weights=weights)
     level = threshold_otsu(hist=(counts.compute(), (edges[:-1] + edges[1:]) / 2))
-    masks = [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)]
+    masks = [mask_of(signal, level) for signal in signals]
     seen = valid[0] & valid[1]
     sums = [seen.sum()]
     for signal, mask in zip(signals, masks, strict=True):

@@ -52,10 +52,9 @@ def otsu(signal: Image, valid: Image) -> float:
     return float(centres[np.argmax(between)])
 
 
-def mask_of(signal: Image, valid: Image, level: float) -> Image:
+def mask_of(signal: Image, level: float) -> Image:
     """What stands out, without specks."""
-    bright = cv2.threshold(signal, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
-    mask = cv2.bitwise_and(bright, valid)
+    mask = cv2.threshold(signal, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, OPENING)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = (statistics[:, cv2.CC_STAT_AREA] >= SMALLEST).astype(np.uint8)
@@ -67,7 +66,7 @@ def measure(pair: Pair) -> Planes:
     """Both shots, with the level of the first."""
     scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
     level = otsu(signals[0], valid[0])
-    masks = [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)]
+    masks = [mask_of(signal, level) for signal in signals]
     return Planes(scores, signals, masks, [v > 0 for v in valid])
 
 

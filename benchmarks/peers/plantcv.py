@@ -30,10 +30,9 @@ def signal_of(path: str) -> tuple[Image, Image, Image]:
     return score, np.asarray(signal), glare == 0
 
 
-def mask_of(signal: Image, valid: Image, level: float) -> Image:
+def mask_of(signal: Image, level: float) -> Image:
     """What stands out, without specks."""
     bright = pcv.threshold.binary(signal, threshold=int(level), object_type="light")
-    bright = pcv.logical_and(bright, valid.astype(np.uint8) * 255)
     opened = pcv.opening(bright, kernel=np.ones((3, 3), np.uint8))
     return np.asarray(pcv.fill(opened, size=SMALLEST - 1) > 0)
 
@@ -42,7 +41,7 @@ def measure(pair: Pair) -> Planes:
     """Both shots, with the level of the first."""
     scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
     level = threshold_otsu(signals[0][valid[0]], nbins=BINS)
-    masks = [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)]
+    masks = [mask_of(signal, level) for signal in signals]
     return Planes(scores, [s / np.float32(255) for s in signals], masks, valid)
 
 

@@ -29,9 +29,9 @@ def signal_of(path: str) -> tuple[Image, Image, Image]:
     return code, smoothed(score, valid, SIGMA) - smoothed(score, valid, GROUND), valid
 
 
-def mask_of(signal: Image, valid: Image, level: float) -> Image:
+def mask_of(signal: Image, level: float) -> Image:
     """What stands out, without specks."""
-    mask = opening((signal > level) & valid, footprint_rectangle((3, 3)))
+    mask = opening(signal > level, footprint_rectangle((3, 3)))
     return np.asarray(remove_small_objects(mask, max_size=SMALLEST - 1, connectivity=2))
 
 
@@ -39,7 +39,7 @@ def measure(pair: Pair) -> Planes:
     """Both shots, with the level of the first."""
     scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
     level = threshold_otsu(signals[0][valid[0]], nbins=BINS)
-    return Planes(scores, signals, [mask_of(s, v, level) for s, v in zip(signals, valid, strict=True)], valid)
+    return Planes(scores, signals, [mask_of(signal, level) for signal in signals], valid)
 
 
 if __name__ == "__main__":
