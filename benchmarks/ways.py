@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SLOW, MIDDLE, FAST = 1, 3, 12
+SLOW, MIDDLE, FAST = 1, 2, 6
 """Boards of each worker after its first, so that every way takes some ten to twenty seconds."""
+SLOW_TURNS = 2
+"""Slow ways are repeated less often: all of it shall end within ten minutes on two cores."""
 
 WORKFLOWS = {"workload": str(Path(__file__).with_name("workload.yaml")), "flux_residue": "flux_residue"}
 
@@ -34,6 +37,11 @@ class Way:
         """How many boards it measures: one more for each worker, which does not count."""
         return (self.rounds + 1) * self.in_turn
 
+    @property
+    def turns(self) -> int:
+        """How often it is measured at most."""
+        return SLOW_TURNS if self.rounds == SLOW else sys.maxsize
+
 
 def _floors() -> list[Way]:
     label = {"none": "decode", "zarr": "decode + write, zarr-python", "store": "decode + write, our writer"}
@@ -50,11 +58,10 @@ def _of(form: str) -> str:
 
 
 def _ours(work: str, short: str, text: str) -> list[Way]:
-    """A workflow of ours: in the command itself, on a cluster of one and of two, in a bare pool of one and of two."""
+    """A workflow of ours: in the command itself, on a cluster of one and of two, in a bare pool of two."""
     kinds = [
         ("inline", "1 process", ("--workers", "0"), 1),
         ("cluster_1", "LocalCluster of 1", ("--workers", "1"), 1),
-        ("pool_1", "bare pool of 1", ("--pool", "1"), 1),
         ("cluster_2", "LocalCluster of 2", ("--workers", "2"), 2),
         ("pool_2", "bare pool of 2", ("--pool", "2"), 2),
     ]

@@ -8,7 +8,7 @@ import time
 import pytest
 import small
 
-from residue_batch.laps import Cost, Spent, charged, laps, peak_bytes, recorded
+from residue_batch.laps import Cost, Spent, charged, lapped, laps, peak_bytes, recorded
 
 
 def spin(seconds: float) -> None:
@@ -75,3 +75,18 @@ def test_the_peak_of_memory_grows_with_what_is_held():
 def test_a_board_without_a_profile_is_not_charged(lot):
     board = small.board(small.setting(lot.board_type), lot.shot(0, "before"), lot.shot(0, "after"))
     assert charged(board, Spent({"a/": Cost(1)})) is board
+
+
+@lapped("named")
+def named(seconds: float, *, more: float = 0.0) -> float:
+    """What it is for."""
+    spin(seconds + more)
+    return seconds
+
+
+def test_a_function_can_be_a_lap_and_stays_what_it_is():
+    result, spent = recorded("stage", lambda: named(0.01, more=0.01) + named(0.01))
+    assert result == 0.02
+    assert spent.costs["stage/named"].calls == 2
+    assert spent.costs["stage/named"].seconds >= 0.03
+    assert (named.__name__, named.__doc__) == ("named", "What it is for.")

@@ -54,8 +54,8 @@ def otsu(signal: Image, valid: Image) -> float:
 
 def mask_of(signal: Image, level: float) -> Image:
     """What stands out, without specks."""
-    mask = cv2.threshold(signal, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, OPENING)
+    bright = cv2.threshold(signal, level, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
+    mask = cv2.morphologyEx(bright, cv2.MORPH_OPEN, OPENING)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = (statistics[:, cv2.CC_STAT_AREA] >= SMALLEST).astype(np.uint8)
     keep[0] = 0
