@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ROW, TOP, LEFT, WIDE, RIGHT = 22, 58, 270, 420, 70
+ROW, TOP, LEFT, WIDE, RIGHT = 22, 58, 310, 400, 60
 COLOURS = {"floor": "#8c959f", "workload": "#bf8700", "ours": "#1a7f37", "flux_residue": "#0969da"}
 MEANINGS = {
     "floor": "floors: decode, decode + write",
