@@ -240,7 +240,8 @@ CLOSE = {"lab": 1e-3, "gaussian": 1e-4, "background": 1e-4, "unmix": 1e-5}
 
 def compared(board, planes, oracles, chunks):
     """Largest difference per step between kernels and oracles; planes whose masks differ."""
-    found = dask.compute(lazy.oracle_planes(board, chunks=chunks, oracles=oracles))[0]
+    # here, not on a cluster that another test has left open
+    found = dask.compute(lazy.oracle_planes(board, chunks=chunks, oracles=oracles), scheduler="threads")[0]
     worst, unequal = {}, []
     for key, plane in found.items():
         name = board.setting.program.nodes[key].step.name

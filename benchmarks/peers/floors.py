@@ -48,7 +48,7 @@ def into_store(planes: Planes) -> Callable[[Path], None]:
     """A call that writes the planes with the writer of this package."""
     shape = planes.valid[0].shape
     keep = [(Key("mask", p), Kind.MASK) for p in PHASES] + [(Key("score", p), Kind.SCALAR) for p in PHASES]
-    kept = layout(shape, keep, TILE, None)
+    kept = layout(shape, keep, TILE, None, codes=(("score", 0.0, 1.0),))
     whole: dict[Key, Image] = {Key("observable"): planes.valid[0] & planes.valid[1]}
     for phase, score, mask in zip(PHASES, planes.score, planes.mask, strict=True):
         whole |= {Key("score", phase): score / np.float32(255), Key("mask", phase): mask.astype(bool)}
