@@ -19,6 +19,7 @@ from residue_batch import units
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.config.board_type import Area, BoardType, Drawn, Found, Near, Part, Polygon, Rectangle, Search
 from residue_batch.errors import Refusal
+from residue_batch.geometry import strips
 from residue_batch.steps.morphology import grown
 
 Mask = npt.NDArray[np.bool_]
@@ -188,8 +189,10 @@ def bright_metal(
     bright, dark = np.asarray(reduce(cv2.max, channels)), np.asarray(reduce(cv2.min, channels))
     level = float(np.percentile(bright[within][::BRIGHT_STEP], 99.5)) if within.any() else 0.0
     candidate = within & (bright >= search.bright * level) & (bright > 0)
-    # bright - dark <= grey * bright, without the wrap-around of unsigned codes
-    candidate &= dark >= np.float32(1 - search.grey) * bright
+    for rows in strips(len(candidate), 256):
+        # bright - dark <= grey * bright, without the wrap-around of unsigned codes
+        candidate[rows] &= dark[rows] >= np.float32(1 - search.grey) * bright[rows]
+    del channels, bright, dark
     gap = units.resolve(search.close, units.Pixels, pixel_size_um)
     if gap >= 1:
         candidate = _closed(candidate, gap / 2 + 0.5) & within

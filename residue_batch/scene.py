@@ -17,7 +17,7 @@ from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
 from residue_batch.files import shade_of
-from residue_batch.geometry import Array, Box, Transform, snug, tiles
+from residue_batch.geometry import Array, Box, Transform, snug, strips, tiles
 from residue_batch.matching.flat import Flat, Shade
 from residue_batch.matching.light import same_light
 from residue_batch.matching.reference import white_colour
@@ -264,14 +264,16 @@ def _blurred(code: Array, table: Array, blur_px: float, shade: Shade | None) -> 
     """
     shape = (code.shape[0], code.shape[1])
     whole, light = Box.whole(shape), same_light(shape, code.shape[2])
-    if shade is None:
-        return blur(resample(code, Transform(), whole, table), blur_px)
     found = np.empty((code.shape[2], *shape), np.uint16)
     for strip in tiles(shape, STRIP):
         outer = strip.grow(blur_radius(blur_px), whole)
-        even = light.matched(resample(code, Transform(), outer, table), outer, blur_px, shade)
-        cut = np.rint(np.minimum(even[:, *strip.within(outer)] * np.float32(FULL_SCALE), np.float32(FULL_SCALE)))
-        found[:, *strip.within(whole)] = cut
+        taken, inner = resample(code, Transform(), outer, table), strip.within(outer)
+        if shade is None:
+            even: Array = blur(taken, blur_px)[:, *inner]
+        else:
+            relative = light.matched(taken, outer, blur_px, shade)[:, *inner]
+            even = np.rint(np.minimum(relative * np.float32(FULL_SCALE), np.float32(FULL_SCALE)))
+        found[:, *strip.within(whole)] = even
     return found
 
 
@@ -280,7 +282,9 @@ def _region_bits(
 ) -> tuple[Array, tuple[str, ...], Box, Array | None]:
     """The region bits of a frame, the names of the regions, what holds the outline, and the white patch."""
     regions, ignored, patch = areas_of(board_type, image, shape)
-    mask = ignored.astype(np.uint32) * np.uint32(IGNORED)
-    for index, region in enumerate(regions.values()):
-        mask |= region.astype(np.uint32) << np.uint32(index)
+    mask = np.empty(shape, np.uint32)
+    for rows in strips(shape[0], STRIP):
+        mask[rows] = ignored[rows] * np.uint32(IGNORED)
+        for index, region in enumerate(regions.values()):
+            mask[rows] |= region[rows] * np.uint32(1 << index)
     return mask, tuple(regions), snug(regions[WHOLE], Box.whole(shape), GRID), patch
