@@ -14,6 +14,7 @@ from residue_batch.artefacts import Execute
 from residue_batch.building import Building
 from residue_batch.config import Cluster, load_cluster
 from residue_batch.engine.inline import run_inline, set_up_process
+from residue_batch.errors import ConfigError
 from residue_batch.prepare import sets_for
 from residue_batch.stages import Plan
 
@@ -59,11 +60,16 @@ def clients(workers: int | None, cluster: str | Path | Cluster | None, sets: Seq
 
         return stack.enter_context(open_cluster(_cluster_spec(cluster, sets), workers))
 
-    found = Workers(opened)
+    found, waits = Workers(opened), True
     try:
         yield found
+    except ConfigError:
+        waits = False  # the message first: the process waits at its end
+        raise
     finally:
-        found.close().result()
+        closed = found.close()
+        if waits:
+            closed.result()
 
 
 def executor_of(client: Workers | None) -> Execute:
