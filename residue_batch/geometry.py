@@ -152,22 +152,3 @@ class Transform:
         y = np.arange(box.top, box.bottom, dtype=np.float64)[:, None]
         map_x, map_y = self.at(x, y)
         return map_x.astype(np.float32), map_y.astype(np.float32)
-
-    def scale(self) -> float:
-        """The mean magnification from frame to shot at the frame's origin."""
-        return float(np.sqrt(abs(np.linalg.det(self.array[:2, :2]))))
-
-    def source_box(self, box: Box, within: Box, margin: int = 2) -> Box:
-        """The smallest box of the shot that holds every sample ``box`` needs; may be empty."""
-        x, y = np.array([box.left, box.right - 1], np.float64), np.array([box.top, box.bottom - 1], np.float64)
-        if self.bend is None:
-            points = np.array([(x[0], y[0]), (x[1], y[0]), (x[0], y[1]), (x[1], y[1])])
-        else:  # a side may be pushed out between its corners
-            along, one = np.linspace(0.0, 1.0, 17), np.ones(17)
-            wide, high = x[0] + along * (x[1] - x[0]), y[0] + along * (y[1] - y[0])
-            sides = [(wide, one * y[0]), (wide, one * y[1]), (one * x[0], high), (one * x[1], high)]
-            points = np.concatenate([np.stack(side, axis=1) for side in sides])
-        mapped = self.apply(points)
-        low, high = np.floor(mapped.min(0)).astype(int), np.ceil(mapped.max(0)).astype(int)
-        found = Box(low[1] - margin, low[0] - margin, high[1] + margin + 1, high[0] + margin + 1).intersect(within)
-        return found if found.pixels and found.shape[0] > 0 else Box(0, 0, 0, 0)

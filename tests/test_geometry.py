@@ -135,31 +135,3 @@ def test_maps_are_the_points_of_the_pixels(transform: Transform, box: Box) -> No
     y, x = np.mgrid[box.top : box.bottom, box.left : box.right]
     expected = transform.apply(np.column_stack([x.ravel(), y.ravel()]))
     np.testing.assert_allclose(np.column_stack([map_x.ravel(), map_y.ravel()]), expected, atol=1e-3)
-
-
-@given(homographies(), boxes)
-def test_the_source_box_holds_every_sample(transform: Transform, box: Box) -> None:
-    assume(box.pixels)
-    within = Box(0, 0, 60, 70)
-    source = transform.source_box(box, within)
-    map_x, map_y = transform.maps(box)
-    inside = (map_x >= 0) & (map_x <= within.right - 1) & (map_y >= 0) & (map_y <= within.bottom - 1)
-    if not inside.any():
-        return
-    assert source.intersect(within) == source
-    assert source.left <= np.floor(map_x[inside].min())
-    assert source.top <= np.floor(map_y[inside].min())
-    assert source.right > min(np.ceil(map_x[inside].max()), within.right - 1)
-    assert source.bottom > min(np.ceil(map_y[inside].max()), within.bottom - 1)
-
-
-@pytest.mark.parametrize("shift", [(0.0, 500.0), (500.0, 0.0), (-500.0, -500.0)])
-def test_a_source_box_beside_the_photograph_is_empty(shift: tuple[float, float]) -> None:
-    transform = Transform((1.0, 0.0, shift[0], 0.0, 1.0, shift[1], 0.0, 0.0, 1.0))
-    assert transform.source_box(Box(0, 0, 10, 10), Box(0, 0, 60, 70)).pixels == 0
-
-
-@given(st.floats(-3, 3), st.floats(0.5, 2))
-def test_the_scale_is_the_magnification(angle: float, scale: float) -> None:
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
-    assert Transform.of(np.array([[c, -s, 5], [s, c, -3], [0, 0, 1.0]])).scale() == pytest.approx(scale)
