@@ -40,7 +40,7 @@ from residue_batch.outcome import Record, conclude
 from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import IGNORED, Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
+from residue_batch.scene import Scene, ignored_bit, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan, profiled
 from residue_batch.tally import Tally, count, merge
 from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
@@ -220,7 +220,7 @@ def _matched(board: Board, phase: str) -> Match:
     own, seen = phase == BEFORE and pair, grey(shot.pixels)
     found = scene.registration if own else register(seen, scene.target)
     transform = found.transform if found else Transform()
-    points = board_points(scene.mask, IGNORED, scene.clean)
+    points = board_points(scene.mask, ignored_bit(scene.mask), scene.clean)
     quality = quality_of(shot.pixels, seen, transform, scene.target.windows, points)
     gate_focus(gates, phase, found, quality)
     gate_match(gates, phase, found, shot.pixels.shape, scene.shape)

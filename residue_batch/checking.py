@@ -35,7 +35,7 @@ from residue_batch.files import flat_field
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import AS_TAKEN, BUILTINS, NO_PHASE, Key, Program, variables_of
 from residue_batch.salvage import sound_part, with_later
-from residue_batch.scene import IGNORED
+from residue_batch.scene import ignored_bit
 
 KINDS = tuple(MODELS)
 FOLDER_KINDS = {"workflows": "workflow", "boards": "board_type", "lots": "lot", "clusters": "cluster"}
@@ -320,7 +320,7 @@ def _on_frame(board_type: BoardType) -> dict[str, Any]:
     scene = scene_of(setting, None)
     found = scene.registration
     scale = board_type.pixel_size_um
-    ignored = (scene.mask & IGNORED) > 0
+    ignored = (scene.mask & ignored_bit(scene.mask)) > 0
     regions = {}
     for index, name in enumerate(scene.regions):
         inside = (scene.mask >> index) & 1 > 0

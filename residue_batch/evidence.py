@@ -32,7 +32,7 @@ from residue_batch.geometry import Array, Box
 from residue_batch.laps import lapped
 from residue_batch.matching.samples import units_of
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
-from residue_batch.scene import IGNORED
+from residue_batch.scene import ignored_bit
 from residue_batch.tally import ONE, Tally, fixed
 from residue_batch.tile import Planes, Sources
 
@@ -96,7 +96,7 @@ def evidence_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
 
     levels = [(_plane(m, phase), tau) for m, tau in levels_of(sources.program) for phase in PHASES]
     sums = kernels.evidence(
-        bits.ravel()[at],
+        bits.ravel()[at].astype(np.uint32),
         block.astype(np.int32),
         x,
         y,
@@ -138,7 +138,7 @@ def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid
     if len(cover) < len(PHASES):
         return {}
     bits = sources.scene.bits(tile)[grid]
-    either = (cover[AFTER] ^ cover[BEFORE]) & (bits & 1 != 0) & (bits & IGNORED == 0)
+    either = (cover[AFTER] ^ cover[BEFORE]) & (bits & 1 != 0) & (bits & ignored_bit(bits) == 0)
     at = np.flatnonzero(either)
     if not at.size:
         return {}

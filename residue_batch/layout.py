@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from residue_batch.errors import UsageError
@@ -36,22 +37,22 @@ class Layout:
         ends = next(((low, high) for name, low, high in self.codes if name == key.plane), None)
         return (ends[0], (ends[1] - ends[0]) / 255) if ends else (OFFSET, SCALE)
 
-    @property
+    @cached_property
     def arrays(self) -> dict[str, tuple[Key, ...]]:
         """Array name (``image``, ``labels/<plane>``) -> the plane of each channel."""
         return {IMAGE: (OBSERVABLE, *self.scalars)} | {f"labels/{name}": keys for name, keys in self.masks}
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Key, ...]:
         """The planes that ``write_tile`` needs."""
         return tuple(key for keys in self.arrays.values() for key in keys)
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """How many levels there are: the coarsest fits 256 px."""
         return next(k + 1 for k in range(64) if max(self.size(k)) <= COARSEST)
 
-    @property
+    @cached_property
     def tile_levels(self) -> int:
         """How many levels the tiles write themselves; the rest is written by ``close``."""
         coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (1 << k))

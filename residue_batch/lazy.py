@@ -311,7 +311,7 @@ def lazy_dataset(board: Board, *, chunks: int = 512) -> xr.Dataset:
     planes, scene, nodes = _planes(ground), ground.scene, board.setting.program.nodes
     colours = ["red", "green", "blue"] if scene.channels == 3 else ["grey"]
     bits = da.from_array(scene.mask, chunks=ground.grid)
-    regions = da.stack([bits >> np.uint32(i) & 1 != 0 for i in range(len(scene.regions))])
+    regions = da.stack([bits >> i & 1 != 0 for i in range(len(scene.regions))])
     found: dict[str, Any] = {"regions": (("region", "y", "x"), regions)}
     for key, node in nodes.items():
         pair = [planes[k] for k in (Key(key.plane, phase) for phase in PHASES) if k in planes]

@@ -12,7 +12,7 @@ import numpy as np
 from residue_batch.errors import ResidueError
 from residue_batch.geometry import Array, Box
 from residue_batch.program import AFTER, BEFORE, PHASES, Program
-from residue_batch.scene import GRID, IGNORED
+from residue_batch.scene import GRID, ignored_bit
 from residue_batch.tally import Tally, select
 
 RESIDUE = (230, 30, 140)
@@ -55,9 +55,10 @@ def _rgb(image: Array) -> Array:
     return image if grey is None else np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _paint(image: Array, strength: Array, colour: tuple[int, int, int]) -> Array:
-    weight = np.clip(strength, 0, 1)[:, :, None]
-    return np.asarray(image * (1 - weight) + np.array(colour, np.float32) * weight)
+def _paint(planes: Array, strength: Array, colour: tuple[int, int, int]) -> None:
+    """Lay a colour over a picture (3, h, w) in place."""
+    weight = np.clip(strength, 0, 1)
+    planes += (np.array(colour, np.float32)[:, None, None] - planes) * weight
 
 
 def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array, level: float = _FAINT) -> Array:
@@ -65,15 +66,15 @@ def overlay(raw: Array, shown: Mapping[str, Array], hidden: Array, inside: Array
 
     ``level`` is the opacity by which a place must differ to have changed (of the measure ``change``).
     """
-    image = _rgb(raw).astype(np.float32) * 0.45 + 40
+    planes = np.moveaxis(_rgb(raw), 2, 0).astype(np.float32, "C") * np.float32(0.45) + np.float32(40)
     if len(shown) == len(PHASES):
         before, after = (shown[phase].astype(np.float32) / 255 for phase in (BEFORE, AFTER))
         least = max(level, _FAINT)
         parts = (before - after, REMOVED), (np.minimum(before, after), RESIDUE), (after - before, NEW)
         for opacity, colour in parts:
-            image = _paint(image, 0.9 * (opacity - least) / _FULL_OPACITY, colour)
-    image = _paint(image, hidden.astype(np.float32) / 255 * (inside.astype(np.float32) / 255) * 0.6, HIDDEN)
-    return image.astype(np.uint8)
+            _paint(planes, (opacity - np.float32(least)) * np.float32(0.9 / _FULL_OPACITY), colour)
+    _paint(planes, hidden.astype(np.float32) * inside.astype(np.float32) * np.float32(0.6 / 255**2), HIDDEN)
+    return np.moveaxis(planes, 0, 2).astype(np.uint8)
 
 
 def change_level(program: Program, values: Mapping[str, Any]) -> float | None:
@@ -130,12 +131,12 @@ def plane_picture(plane: Array) -> Array:
 def regions_picture(frame: Array, scene: Any) -> Array:
     """The frame image with the outline of every region and its name, and ignored areas in blue."""
     picture = _rgb(frame if frame.dtype == np.uint8 else (frame >> 8).astype(np.uint8)).copy()
-    ignored = scene.mask & np.uint32(IGNORED) != 0
+    ignored = scene.mask & ignored_bit(scene.mask) != 0
     picture[ignored] = picture[ignored] // 2 + np.array(HIDDEN, np.uint8) // 2
     thick = max(max(scene.shape) // 700, 1)
     for index, name in enumerate(scene.regions):
         colour = REGION_COLOURS[index % len(REGION_COLOURS)]
-        inside = (scene.mask >> np.uint32(index) & 1).astype(np.uint8)
+        inside = (scene.mask >> index & 1).astype(np.uint8)
         lines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, lines, -1, colour, thick)
         if lines:

@@ -34,8 +34,6 @@ from residue_batch.matching.resample import (
 )
 from residue_batch.matching.samples import Anchors, Patch, anchors_of, patch_of
 
-IGNORED = 1 << 30
-"""The bit of the region mask that marks ignored pixels; bit i is region i."""
 STRIP = 512
 
 GRID = 64
@@ -63,7 +61,7 @@ class Scene:
         (c, h, w) uint16 linear light of the clean reference, blurred as shots
         are; None without one.
     mask
-        (h, w) uint32 region bits; bit 0 is ``whole``.
+        (h, w) region bits, as few as there can be; bit 0 is ``whole``, the highest marks ignored pixels.
     regions
         Names of the bits, ``whole`` first.
     extent
@@ -102,6 +100,11 @@ class Scene:
     def _clean(self, box: Box) -> Array:
         assert self.clean is not None
         return self.clean[:, *box.within(Box.whole(self.shape))]
+
+
+def ignored_bit(mask: Array) -> int:
+    """The bit of a region mask that marks ignored pixels; bit i is region i."""
+    return 1 << 8 * mask.itemsize - 1
 
 
 def scene_of_type(
@@ -204,9 +207,10 @@ def scene_of_lot(
     if built.pixels.shape != frame.pixels.shape:
         raise Refusal("reference", "the built reference has another size than the frame", "build it again")
     scene = _scene(board_type, frame, built.pixels, blur_px, clean=True, tone=built.tone, shade=shade)
-    inside = scene.mask & 1 > 0
-    mask = scene.mask if built.valid is None else scene.mask | (np.uint32(IGNORED) * ~built.valid)
-    return replace(scene, mask=mask, target=target_of(built.pixels, inside & (mask & IGNORED == 0)))
+    mask, bit = scene.mask, ignored_bit(scene.mask)
+    if built.valid is not None:
+        mask = np.where(built.valid, mask, mask | bit)
+    return replace(scene, mask=mask, target=target_of(built.pixels, mask & (bit | 1) == 1))
 
 
 def _seen_in_frame(
@@ -238,7 +242,7 @@ def _scene(
     """A scene with the geometry of ``frame`` and the light of ``code``, whose tone is the frame's unless given."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
     mask, regions, extent, patch = _region_bits(board_type, frame.pixels, shape)
-    where = mask & np.uint32(IGNORED | 1) == 1
+    where = mask & (ignored_bit(mask) | 1) == 1
     table = linear_table(code.dtype, tone or frame.tone)
     light = _blurred(code, table, blur_px, shade)
     white, assumed = white_colour(light, patch)
@@ -282,9 +286,9 @@ def _region_bits(
 ) -> tuple[Array, tuple[str, ...], Box, Array | None]:
     """The region bits of a frame, the names of the regions, what holds the outline, and the white patch."""
     regions, ignored, patch = areas_of(board_type, image, shape)
-    mask = np.empty(shape, np.uint32)
+    mask = np.empty(shape, np.min_scalar_type(1 << len(regions)))
     for rows in strips(shape[0], STRIP):
-        mask[rows] = ignored[rows] * np.uint32(IGNORED)
+        mask[rows] = np.where(ignored[rows], ignored_bit(mask), 0)
         for index, region in enumerate(regions.values()):
-            mask[rows] |= region[rows] * np.uint32(1 << index)
+            mask[rows] |= region[rows] * mask.dtype.type(1 << index)
     return mask, tuple(regions), snug(regions[WHOLE], Box.whole(shape), GRID), patch

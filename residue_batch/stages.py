@@ -31,8 +31,8 @@ TASK_SECONDS = 0.5
 RATES = {"open": (0.005, 8e-9), "match": (0.3, 20e-9), "fit": (0.01, 25e-9), "measure": (0.01, 70e-9)}
 """Seconds of one core per item, and per pixel of it: estimates for batching, not promises."""
 
-REGION_BYTES = 4
-"""A pixel of the region bits."""
+REGION_BYTES = 1
+"""A pixel of the region bits, of up to seven regions."""
 
 TARGET_BYTES = 40 << 20
 """The frame's windows and features, made ready for registration."""

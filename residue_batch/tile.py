@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
 from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program, builtin_reads
-from residue_batch.scene import GRID, IGNORED, Scene
+from residue_batch.scene import GRID, Scene, ignored_bit
 from residue_batch.step import full_scale
 from residue_batch.steps.unmix import contrast
 from residue_batch.tally import Tally, count
@@ -110,7 +111,8 @@ def _outline(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    return kernels.has_bit(sources.scene.bits(box), IGNORED)
+    bits = sources.scene.bits(box)
+    return kernels.has_bit(bits, ignored_bit(bits))
 
 
 def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -156,11 +158,11 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
     frame = Box.whole(sources.scene.shape)
     planes: Planes = {}
     boxes: dict[Key, Box] = {}
+    grown = cache(partial(tile.grow, within=frame))
     lap = laps()
 
     for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
-        box = tile.grow(margin, frame)
-        reach = tile.grow(margin + node.halo, frame)
+        box, reach = grown(margin), grown(margin + node.halo)
 
         def read(key: Key, reach: Box = reach) -> Array:
             return cut(planes[key], boxes[key], reach)

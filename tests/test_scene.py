@@ -10,12 +10,12 @@ import pytest
 import small
 from small import SmallLot
 
-from residue_batch import photo
+from residue_batch import kernels, photo
 from residue_batch.config import load_board_type
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, tiles
 from residue_batch.matching.resample import FULL_SCALE
-from residue_batch.scene import IGNORED, Scene, scene_of_pair, scene_of_type
+from residue_batch.scene import Scene, ignored_bit, scene_as_taken, scene_of_pair, scene_of_type
 
 
 def golden(lot: SmallLot) -> photo.Photo:
@@ -36,10 +36,27 @@ def test_regions_are_bits_of_one_mask(scene: Scene, lot: SmallLot) -> None:
     cv2.fillPoly(inside, [np.array(lot.truth.outline)], 1)
     assert (bits & 1).sum() == pytest.approx(inside.sum(), rel=0.01)
     x, y, width, height = lot.truth.label
-    assert (bits[y : y + height, x : x + width] & IGNORED).all()
+    assert (bits[y : y + height, x : x + width] & ignored_bit(bits)).all()
     lower = bits >> 1 & 1 == 1
     assert not lower[: scene.shape[0] // 2].any()
     assert not (lower & (bits & 1 == 0)).any(), "a region ends at the outline"
+
+
+@pytest.mark.parametrize(("extra", "dtype"), [(0, np.uint8), (5, np.uint8), (6, np.uint16), (14, np.uint32)])
+def test_many_regions_and_the_ignored_pixels_each_have_a_bit(lot: SmallLot, extra: int, dtype: type) -> None:
+    made = load_board_type(str(lot.board_type))
+    more = {f"r{i}": made.regions["lower"] for i in range(extra)}
+    scene = scene_as_taken(made.model_copy(update={"regions": made.regions | more}), golden(lot), (10, 10, 3))
+    bits = scene.mask
+    assert bits.dtype == dtype
+    assert len(scene.regions) == 2 + extra
+    for index, name in enumerate(scene.regions):
+        expected = bits & 1 > 0 if name == "whole" else bits >> 1 & 1 > 0
+        assert np.array_equal(kernels.has_bit(bits, 1 << index), expected)
+    x, y, width, height = lot.truth.label
+    ignored = kernels.has_bit(bits, ignored_bit(bits))
+    assert ignored[y : y + height, x : x + width].all()
+    assert not ignored.all()
 
 
 def test_a_box_of_the_scene_is_a_cut_of_the_whole(scene: Scene) -> None:

@@ -9,7 +9,8 @@ The workload, on both shots of a pair, 8-bit RGB:
 5.  ``mask = signal > level``, opened by 3 x 3, without objects of less than 16 px (8-connected)
 6.  over the pixels that are valid in both shots: area (share of the mask) and load (mean signal on
     the mask), and what each has gone down by, per cent
-7.  mask and 8-bit score of both shots into a Zarr store: shards of 1024 px, chunks of 512 px, zstd and crc32c
+7.  mask and 8-bit score of both shots into a Zarr store: shards of 1024 px, chunks of 512 px, coded as the
+    package does
 
 A script knows nothing of this package, only ``workload``: what goes in, what comes out, and how it is
 timed. A new one needs a function ``measure(pair) -> Planes`` and one call of ``main``.

@@ -22,11 +22,11 @@ from dask_image.ndfilters import gaussian_filter
 from dask_image.ndmorph import binary_dilation, binary_opening
 from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_objects
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from benchmarks.peers.workload import (
     BINS,
     CHUNK,
+    CODERS,
     GLARE,
     GROUND,
     GROW,
@@ -72,7 +72,7 @@ def stored(path: Path, name: str, planes: Sequence[Any]) -> list[Any]:
         dtype="uint8",
         shards=(1, SHARD, SHARD),
         chunks=(1, CHUNK, CHUNK),
-        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        compressors=CODERS,
         overwrite=True,
     )
     return [da.store(da.stack(planes), array, lock=False, compute=False)]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 GLARE, GROW = 250, 5
 SIGMA, GROUND = 2.0, 25.0
@@ -23,6 +23,8 @@ BINS = 1024
 SMALLEST = 16
 
 SHARD, CHUNK = 1024, 512
+# what the package writes: of the coders that were tried the fastest for noisy codes, in as few bytes as zstd
+CODERS = (BloscCodec(typesize=1, cname="lz4", clevel=5, shuffle="bitshuffle", blocksize=1 << 16), Crc32cCodec())
 
 Image = NDArray[Any]
 PHASES = ("before", "after")
@@ -61,7 +63,7 @@ def save(path: Path, planes: Planes) -> None:
             dtype="uint8",
             shards=(1, SHARD, SHARD),
             chunks=(1, CHUNK, CHUNK),
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            compressors=CODERS,
             dimension_names=("phase", "y", "x"),
         )
         for phase, picture in enumerate(pictures):

@@ -10,7 +10,7 @@ from residue_batch.building.state import Agreement, Building, ground_of
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array, Box, tiles
 from residue_batch.matching.quantile import HALO, SPREAD_ONE, cleanest, low_quantile, spread
-from residue_batch.scene import IGNORED
+from residue_batch.scene import ignored_bit
 from residue_batch.tally import Tally
 
 LEAST_SEEN = 3
@@ -28,7 +28,7 @@ def combine(state: Building, tile: Box) -> Tally:
     inner = tile.crop(cleanest(stack, low, ground.white, least=LEAST_SEEN), outer)
     state.write(f"tile-{tile.top}-{tile.left}.npy", np.ascontiguousarray(inner))
     bits = ground.bits(tile)
-    where = (bits & 1 > 0) & (bits & IGNORED == 0)
+    where = (bits & 1 > 0) & (bits & ignored_bit(bits) == 0)
     return spread(np.stack([tile.crop(shot, outer) for shot in stack]), inner, ground.white, where)
 
 

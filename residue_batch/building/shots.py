@@ -21,7 +21,7 @@ from residue_batch.matching.quantile import UNSEEN, cleanness
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import FULL_SCALE, blur, blur_radius, linear_table
 from residue_batch.matching.samples import sample_light
-from residue_batch.scene import IGNORED, Scene
+from residue_batch.scene import Scene, ignored_bit
 
 LOOK_BLUR = 3.0
 BRIGHT = 0.8
@@ -100,7 +100,7 @@ def looked(state: Building, part: Mapping[int, Seen]) -> Building:
             seen[index] = replace(one, reason="duplicate", message=message)
     at, _ = _lattice(state.shape)
     bits = ground_of(state).mask[at, at]
-    inside = (bits & 1 > 0) & (bits & IGNORED == 0)
+    inside = (bits & 1 > 0) & (bits & ignored_bit(bits) == 0)
     rows, columns = np.indices(inside.shape) // WINDOW
     window = (rows * inside.shape[1] + columns)[inside]
     bare = {index: replace(one, places=None) for index, one in seen.items()}

@@ -263,11 +263,16 @@ WIDE void spline_line(const float *restrict cells, const int32_t *restrict at, c
 }
 
 /* Whether a bit is set. */
-WIDE void has_bit(const uint32_t *restrict bits, ptrdiff_t count, uint32_t bit, uint8_t *restrict out)
-{
-    for (ptrdiff_t i = 0; i < count; i++)
-        out[i] = (bits[i] & bit) != 0;
-}
+#define HAS_BIT(NAME, BITS)                                                                                            \
+    WIDE void NAME(const BITS *restrict bits, ptrdiff_t count, uint32_t bit, uint8_t *restrict out)                    \
+    {                                                                                                                  \
+        for (ptrdiff_t i = 0; i < count; i++)                                                                          \
+            out[i] = (bits[i] & (BITS)bit) != 0;                                                                       \
+    }
+
+HAS_BIT(has_bit_u8, uint8_t)
+HAS_BIT(has_bit_u16, uint16_t)
+HAS_BIT(has_bit_u32, uint32_t)
 
 /* A row of a field: three lines of sums, each times its weight, over the same of numbers; 0 where there is none. */
 WIDE void spline(const float *restrict sums, const float *restrict numbers, ptrdiff_t count, const float *w,
@@ -363,4 +368,26 @@ WIDE ptrdiff_t quantise(const float *restrict plane, ptrdiff_t count, float fact
         missing += none;
     }
     return missing;
+}
+
+/* ---- pyramids ---------------------------------------------------------------------------- */
+
+/* Two rows become one of half the width, rounded up: the mean of four, half up, or whether any is set. The last column
+ * of an odd width counts twice. */
+WIDE void halve_means(const uint8_t *restrict top, const uint8_t *restrict bottom, ptrdiff_t width,
+                      uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < width / 2; i++)
+        out[i] = (uint8_t)((top[2 * i] + top[2 * i + 1] + bottom[2 * i] + bottom[2 * i + 1] + 2) >> 2);
+    if (width % 2)
+        out[width / 2] = (uint8_t)((top[width - 1] + bottom[width - 1] + 1) >> 1);
+}
+
+WIDE void halve_any(const uint8_t *restrict top, const uint8_t *restrict bottom, ptrdiff_t width,
+                    uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < width / 2; i++)
+        out[i] = top[2 * i] | top[2 * i + 1] | bottom[2 * i] | bottom[2 * i + 1];
+    if (width % 2)
+        out[width / 2] = top[width - 1] | bottom[width - 1];
 }

@@ -33,12 +33,16 @@ void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, c
                    const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number);
 int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const double *weights, int radius, double *out);
 void spline_line(const float *cells, const int32_t *at, const float *weights, ptrdiff_t count, float *out);
-void has_bit(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
+void has_bit_u8(const uint8_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
+void has_bit_u16(const uint16_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
+void has_bit_u32(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);
 ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,
                      float ceiling, int64_t *sums);
 ptrdiff_t quantise(const float *plane, ptrdiff_t count, float factor, float shift, uint8_t *out, ptrdiff_t *clipped);
+void halve_means(const uint8_t *top, const uint8_t *bottom, ptrdiff_t width, uint8_t *out);
+void halve_any(const uint8_t *top, const uint8_t *bottom, ptrdiff_t width, uint8_t *out);
 
 #endif

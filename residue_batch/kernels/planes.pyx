@@ -10,6 +10,11 @@ ctypedef fused code:
     uint8_t
     uint16_t
 
+ctypedef fused few_bits:
+    uint8_t
+    uint16_t
+    uint32_t
+
 cdef extern from "planes.h" nogil:
     void least_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint8_t *)
     void least_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint16_t *)
@@ -25,11 +30,15 @@ cdef extern from "planes.h" nogil:
                                 int64_t *, int64_t *)
     int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
     void c_lines "spline_line"(const float *, const int32_t *, const float *, ptrdiff_t, float *)
-    void c_bit "has_bit"(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
+    void has_bit_u8(const uint8_t *, ptrdiff_t, uint32_t, uint8_t *)
+    void has_bit_u16(const uint16_t *, ptrdiff_t, uint32_t, uint8_t *)
+    void has_bit_u32(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
     void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, float *)
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
     ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
+    void halve_means(const uint8_t *, const uint8_t *, ptrdiff_t, uint8_t *)
+    void halve_any(const uint8_t *, const uint8_t *, ptrdiff_t, uint8_t *)
 
 
 include "checks.pxi"
@@ -222,16 +231,21 @@ def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:,
     return found
 
 
-def has_bit(const uint32_t[:, :] bits, uint32_t bit):
+def has_bit(const few_bits[:, :] bits, uint32_t bit):
     """(h, w): where a bit is set."""
     cdef ptrdiff_t row
-    _rows(bits.strides[1] == sizeof(uint32_t))
+    _rows(bits.strides[1] == sizeof(few_bits))
     found = np.empty((bits.shape[0], bits.shape[1]), np.bool_)
     cdef uint8_t[:, ::1] out = found.view(np.uint8)
     if found.size:
         with nogil:
             for row in range(bits.shape[0]):
-                c_bit(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
+                if few_bits is uint8_t:
+                    has_bit_u8(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
+                elif few_bits is uint16_t:
+                    has_bit_u16(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
+                else:
+                    has_bit_u32(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
     return found
 
 
@@ -278,3 +292,25 @@ def quantise(const float[:, :] plane, float factor, float shift, uint8_t[:, :] o
             for row in range(plane.shape[0]):
                 missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
     return clipped, missing
+
+
+def halved(const uint8_t[:, :, :] block, bint means):
+    """(c, h / 2, w / 2), sides rounded up: of each 2 x 2 the mean, half up, or without ``means`` whether any is set.
+
+    The last row or column of an odd side counts twice.
+    """
+    cdef ptrdiff_t channel, row, below, rows = block.shape[1], columns = block.shape[2]
+    _rows(block.strides[2] == 1)
+    found = np.empty((block.shape[0], (rows + 1) // 2, (columns + 1) // 2), np.uint8)
+    cdef uint8_t[:, :, ::1] out = found
+    if not found.size:
+        return found
+    with nogil:
+        for channel in range(block.shape[0]):
+            for row in range(out.shape[1]):
+                below = 2 * row + 1 if 2 * row + 1 < rows else 2 * row
+                if means:
+                    halve_means(&block[channel, 2 * row, 0], &block[channel, below, 0], columns, &out[channel, row, 0])
+                else:
+                    halve_any(&block[channel, 2 * row, 0], &block[channel, below, 0], columns, &out[channel, row, 0])
+    return found

@@ -66,7 +66,7 @@ def board_points(bits: Array, ignored: int, clean: Array | None) -> F64:
     Parameters
     ----------
     bits
-        (h, w) uint32 region bits; bit 0 is the board.
+        (h, w) region bits; bit 0 is the board.
     ignored
         The bit of ignored pixels.
     clean
@@ -74,7 +74,7 @@ def board_points(bits: Array, ignored: int, clean: Array | None) -> F64:
     """
     stride = max(1, round((bits.size / _POINTS) ** 0.5))
     few = bits[::stride, ::stride]
-    rows, columns = (n * stride for n in np.nonzero((few & 1 > 0) & (few & np.uint32(ignored) == 0)))
+    rows, columns = (n * stride for n in np.nonzero((few & 1 > 0) & (few & ignored == 0)))
     if clean is not None:
         dark = clean[:, rows, columns].max(0) < 0.7 * np.iinfo(np.uint16).max
         rows, columns = rows[dark], columns[dark]
