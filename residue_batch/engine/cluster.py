@@ -21,11 +21,19 @@ CONNECT_SECONDS = 30
 WORKER_ENVIRON = {
     # tasks run beside the main thread: an arena of their own would give every plane back, to be faulted in again
     "MALLOC_ARENA_MAX": 1,
-    # sampling the stack every 10 ms costs a tenth of the work
-    "DASK_DISTRIBUTED__WORKER__PROFILE__INTERVAL": "200ms",
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
 }
 """What workers on this machine are started with."""
+
+QUIET = {
+    # every 10 ms: a tenth of the work; every 200 ms still a fortieth. A run has a profile of its own
+    "distributed.worker.profile.enabled": False,
+    # the rest together costs a fortieth of a core in each process: 20, 100 and 500 ms, and tasks take a second
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
+}
+"""How often a cluster on this machine looks at itself."""
 
 STALL_SECONDS = 900.0
 """Without any result for this long, the run stops with what it has; it can be resumed."""
@@ -71,7 +79,7 @@ def _address(spec: Cluster) -> str:
 def _local(spec: Cluster, workers: int | None) -> LocalCluster:
     # loopback everywhere: a Dask port without TLS runs any code it is sent
     # one thread per worker: the kernels are single-threaded and hold whole photographs
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON}):
+    with dask.config.set(QUIET | {"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON}):
         return LocalCluster(
             n_workers=workers or spec.workers or os.cpu_count(),
             threads_per_worker=1,
