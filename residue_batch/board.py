@@ -123,6 +123,7 @@ _scenes: Recent[Scene] = Recent(1)
 def forget_photographs() -> None:
     """Let go of the decoded shots: the board is done."""
     _photos.clear()
+    photo.forget_files()
 
 
 def _shade(board: Board, phase: str, shot: photo.Photo, transform: Transform) -> Shade | None:

@@ -26,6 +26,10 @@ class Recent(Generic[T]):
         self._values.move_to_end(key)
         return self._values[key]
 
+    def take(self, key: Hashable) -> T | None:
+        """The value of this key, which is then forgotten; None if it is not here."""
+        return self._values.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()

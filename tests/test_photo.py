@@ -694,6 +694,16 @@ def test_a_file_is_read_once_hashed_and_decoded(tmp_path: Path) -> None:
         assert str(path) in caught.value.message
 
 
+def test_what_was_hashed_is_what_is_decoded_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg_bytes())
+    hashed = photo.hash_file(path, keep=True).sha256
+    path.write_bytes(b"replaced meanwhile")
+    assert photo.read(path, sha256=hashed).sha256 == hashed
+    with pytest.raises(Refusal, match="hash_mismatch"):
+        photo.read(path, sha256=hashed)
+
+
 def test_a_file_can_be_hashed_without_being_decoded(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg_bytes())

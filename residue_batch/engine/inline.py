@@ -77,7 +77,7 @@ def identify(board: Board) -> tuple[Board, dict[str, tuple[int, int]]]:
     Refusal
         If a shot cannot be read.
     """
-    found = {phase: photo.hash_file(file.path) for phase, file in board.shots.items()}
+    found = {phase: photo.hash_file(file.path, keep=True) for phase, file in board.shots.items()}
     shots = {phase: PhotoFile(board.shots[phase].path, one.sha256) for phase, one in found.items()}
     for phase, file in board.shots.items():
         photo.check_hash(file.path, shots[phase].sha256 or "", file.sha256)

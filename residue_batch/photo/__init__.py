@@ -51,6 +51,7 @@ from residue_batch.photo.header import (
     check_limits,
     refuse,
 )
+from residue_batch.recent import Recent
 
 __all__ = [
     "MAX_BYTES",
@@ -61,6 +62,7 @@ __all__ = [
     "Tone",
     "check_hash",
     "decode",
+    "forget_files",
     "hash_file",
     "read",
     "read_header",
@@ -81,6 +83,9 @@ _OTHER_IMAGES = {
     b"\0\0\0\x0cJXL": "JPEG XL",
     b"FUJIFILM": "raw camera",
 }
+
+KEPT_BYTES = 32 << 20
+"""Files that are larger are read twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +163,8 @@ def read(
 ) -> Photo:
     """Read a file once, compare its hash with the manifest's, and decode those very bytes.
 
+    What ``hash_file`` has kept under this hash is not read again.
+
     Raises
     ------
     Refusal
@@ -165,14 +172,16 @@ def read(
     """
     name = os.fspath(path)
     lap = laps()
-    with _regular_file(path) as (descriptor, size):
-        if size > max_bytes:
-            refuse("too_large", f"{name} has {size} bytes; the limit is {max_bytes}", "check what this file is")
-        data = _read_all(descriptor, size, name)
-    lap("read", nbytes=size)
-    digest = hashlib.sha256(data).hexdigest()
-    check_hash(path, digest, sha256)
-    lap("hash", nbytes=size)
+    data, digest = _kept.take((name, sha256)), sha256 or ""
+    if data is None:
+        with _regular_file(path) as (descriptor, size):
+            if size > max_bytes:
+                refuse("too_large", f"{name} has {size} bytes; the limit is {max_bytes}", "check what this file is")
+            data = _read_all(descriptor, size, name)
+        lap("read", nbytes=size)
+        digest = hashlib.sha256(data).hexdigest()
+        check_hash(path, digest, sha256)
+        lap("hash", nbytes=size)
     found = _decode(data, name, digest, tone, any_profile, max_pixels, max_bytes)
     lap("decode", found.pixels.shape[0] * found.pixels.shape[1], found.pixels.nbytes)
     return found
@@ -187,8 +196,16 @@ class Hashed:
     mtime_ns: int
 
 
-def hash_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Hashed:
-    """The sha256 of a photograph's file, undecoded.
+_kept: Recent[bytes] = Recent(2)
+
+
+def forget_files() -> None:
+    """Let go of what ``hash_file`` has kept."""
+    _kept.clear()
+
+
+def hash_file(path: str | os.PathLike[str], *, keep: bool = False, max_bytes: int = MAX_BYTES) -> Hashed:
+    """The sha256 of a photograph's file, undecoded; with ``keep`` a file that is not large waits for ``read``.
 
     Raises
     ------
@@ -205,6 +222,8 @@ def hash_file(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ha
         lap("read", nbytes=size)
     found = Hashed(hashlib.sha256(data).hexdigest(), len(data), mtime_ns)
     lap("hash", nbytes=size)
+    if keep and size <= KEPT_BYTES:
+        _kept.get((name, found.sha256), lambda: data)
     return found
 
 
