@@ -33,7 +33,7 @@ from benchmarks.ways import WAYS, WORKFLOWS, Way
 LIMITS = Path(__file__).with_name("limits.csv")
 NUMBERS = ("board_s", "board_cpu_s", "first_s", "wall_s", "tree_mb", "process_mb")
 REFERENCE = "scikit_image"
-OPTIONAL = {"plantcv"}
+OPTIONAL = {"plantcv", "plantcv_runner"}
 """Not everybody has them: what cannot be run is said, and nothing is missed."""
 
 
@@ -76,7 +76,7 @@ def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str) -
             given: tuple[object, ...] = (place / f"{way.work}.yaml", WORKFLOWS[way.work], out, *way.given)
         else:
             given = (place / "pairs.json", out, *way.given)
-        python = plantcv if way.name == "plantcv" else sys.executable
+        python = plantcv if way.name in OPTIONAL else sys.executable
         return watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
     finally:
         shutil.rmtree(out)

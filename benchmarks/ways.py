@@ -80,6 +80,8 @@ WAYS: tuple[Way, ...] = (
     Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, 2, SLOW),
     Way("dask_image_cluster", "dask-image, cluster", "workload", PEERS + "dask_image", (*TWO, "--cluster"), 2, SLOW),
     Way("plantcv", "PlantCV script, not mask-aware", "workload", PEERS + "plantcv", rounds=MIDDLE),
+    Way("plantcv_runner", "PlantCV, its parallel runner, 2", "workload", PEERS + "plantcv_runner", TWO, 2, SLOW,
+        in_turn=2),
     Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
     Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, 2, MIDDLE, in_turn=2),
     *_ours("workload", "workload", "residue run, the same workload"),
