@@ -62,6 +62,20 @@ typedef double wide_lanes_t __attribute__((vector_size(8 * LANES), aligned(8), m
     INLINE void NAME(const VALUE *from, ptrdiff_t apart, ptrdiff_t count, const VALUE *w, int radius, VALUE *to)       \
     {                                                                                                                  \
         ptrdiff_t i = 0;                                                                                               \
+        for (; i + 4 * LANES <= count; i += 4 * LANES) { /* four sums at once hide each other's waits */               \
+            const VALUE *at = from + i, *up = at, *down = at;                                                          \
+            MANY a = *(const MANY *)at * w[0], b = *(const MANY *)(at + LANES) * w[0];                                 \
+            MANY c = *(const MANY *)(at + 2 * LANES) * w[0], d = *(const MANY *)(at + 3 * LANES) * w[0];               \
+            for (int k = 1; k <= radius; k++) {                                                                        \
+                up -= apart, down += apart;                                                                            \
+                a = a + (*(const MANY *)up + *(const MANY *)down) * w[k];                                              \
+                b = b + (*(const MANY *)(up + LANES) + *(const MANY *)(down + LANES)) * w[k];                          \
+                c = c + (*(const MANY *)(up + 2 * LANES) + *(const MANY *)(down + 2 * LANES)) * w[k];                  \
+                d = d + (*(const MANY *)(up + 3 * LANES) + *(const MANY *)(down + 3 * LANES)) * w[k];                  \
+            }                                                                                                          \
+            *(MANY *)(to + i) = a, *(MANY *)(to + i + LANES) = b;                                                      \
+            *(MANY *)(to + i + 2 * LANES) = c, *(MANY *)(to + i + 3 * LANES) = d;                                      \
+        }                                                                                                              \
         for (; i + LANES <= count; i += LANES) {                                                                       \
             const VALUE *at = from + i;                                                                                \
             MANY sum = *(const MANY *)at * w[0];                                                                       \
