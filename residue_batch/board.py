@@ -27,11 +27,10 @@ from residue_batch.gates import clock_of, gate_copies, gate_exposure, gate_focus
 from residue_batch.geometry import Array, Box, Transform, tiles
 from residue_batch.laps import Spent, lapped
 from residue_batch.layout import Layout, layout
-from residue_batch.matching.common import fit_pair
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.forensics import diagnose
-from residue_batch.matching.light import Light, fit_light, same_light
-from residue_batch.matching.light_error import with_error
+from residue_batch.matching.light import Light, same_light
+from residue_batch.matching.lights import agreed, lights_of
 from residue_batch.matching.quality import Quality, board_points, quality_of
 from residue_batch.matching.registration import Registration, grey, register
 from residue_batch.matching.resample import Tone, code_table, linear_table
@@ -82,6 +81,8 @@ class Match:
     registration: Registration | None
     light: Light | None
     quality: Quality | None = None
+    even: Light | None = None
+    """The light without a field that may hold instead; gone once both shots are matched."""
 
     @property
     def transform(self) -> Transform:
@@ -227,15 +228,13 @@ def _matched(board: Board, phase: str) -> Match:
     gate_match(gates, phase, found, shot.pixels.shape, scene.shape)
     gate_exposure(gates, phase, quality)
     if own:
-        light = same_light(scene.shape, scene.channels)
+        light, even = same_light(scene.shape, scene.channels), None
     else:
         table = linear_table(shot.pixels.dtype, shot.tone)
         shade = _shade(board, phase, shot, transform)
         samples = sample_light(shot.pixels, table, transform, scene.anchors, scene.shape, scene.patch, shade)
-        light = (fit_pair if pair else fit_light)(samples, scene.white, white_assumed=scene.white_assumed)
-        light = with_error(samples, scene.white, light)
-    gate_light(gates, phase, light)
-    return Match(found, light, quality)
+        light, even = lights_of(samples, scene.white, white_assumed=scene.white_assumed, pair=pair)
+    return Match(found, light, quality, even)
 
 
 def _diagnosed(board: Board, phase: str, error: Refusal) -> Refusal:
@@ -258,8 +257,13 @@ def matched(board: Board, part: Mapping[str, Match | Refusal]) -> Board:
         if isinstance(found, Refusal):
             raise found
         matches[phase] = found
-    relative = Transform.of(matches[AFTER].transform.array @ np.linalg.inv(matches[BEFORE].transform.array))
     gates, paths = board.setting.board_type.gates, [board.shots[phase].path for phase in PHASES]
+    lights = agreed([matches[phase].light for phase in PHASES], [matches[phase].even for phase in PHASES])
+    for phase, light in zip(PHASES, lights, strict=True):
+        if light:
+            gate_light(gates, phase, light)
+        matches[phase] = replace(matches[phase], light=light, even=None)
+    relative = Transform.of(matches[AFTER].transform.array @ np.linalg.inv(matches[BEFORE].transform.array))
     gate_copies(gates, relative, board.shapes[BEFORE], lambda: [_shot(board, p).pixels for p in PHASES], paths)
     if board.setting.folder and board.setting.program.keep:
         store.create(store_path(board), layout_of(board, _scene(board).shape))

@@ -337,3 +337,37 @@ def test_a_process_keeps_few_photographs_and_one_scene(lot: SmallLot) -> None:
     assert boards._scenes.size == 1
     boards.forget_photographs()
     assert not boards._photos._values
+
+
+# light -----------------------------------------------------------------------------------
+
+
+def matched_with(board: Board, monkeypatch: pytest.MonkeyPatch, residuals: tuple[float, float], misfit: float) -> Board:
+    """A board whose lights, with and without a field, leave these residuals; ``misfit`` is that without."""
+    part = {phase: boards.match_shot(board, phase)[phase] for phase in PHASES}
+    lit: dict[str, Any] = {}
+    for phase, match in part.items():
+        assert not isinstance(match, Refusal)
+        assert match.light is not None
+        light = replace(match.light, residual=residuals[0], misfit=0.1)
+        even = replace(light, residual=residuals[1], misfit=misfit, field=(0.0,) * 5)
+        lit[phase] = replace(match, light=light, even=even)
+    monkeypatch.setattr(boards, "gate_copies", lambda *_: None)
+    return boards.matched(board, lit)
+
+
+@pytest.mark.parametrize(("misfit", "even"), [(0.1, True), (0.2, False)])
+def test_gates_judge_the_light_that_was_chosen(
+    lot: SmallLot, monkeypatch: pytest.MonkeyPatch, misfit: float, *, even: bool
+) -> None:
+    board = identify(small.board(small.setting(lot.board_type), lot.shot(0, "before"), lot.shot(0, "after")))[0]
+    stage = plan_board(board).stages[0]
+    board = stage.then(board, {k: v for item in stage.items for k, v in stage.function(board, item).items()})
+    good, bad = (0.9, 0.01), (0.01, 0.9)
+    found = matched_with(board, monkeypatch, good if even else bad, misfit)
+    for match in found.matches.values():
+        assert match.light is not None
+        assert match.light.residual == 0.01
+        assert match.even is None
+    with pytest.raises(Refusal, match="light"):
+        matched_with(board, monkeypatch, bad if even else good, misfit)

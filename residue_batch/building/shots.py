@@ -16,7 +16,8 @@ from residue_batch.files import read_photo
 from residue_batch.gates import gate_match
 from residue_batch.geometry import Array, Box, tiles
 from residue_batch.matching.flat import Shade
-from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light import Light
+from residue_batch.matching.light_fit import fit_light
 from residue_batch.matching.quantile import UNSEEN, cleanness
 from residue_batch.matching.registration import Registration, register
 from residue_batch.matching.resample import FULL_SCALE, blur, blur_radius, linear_table

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from residue_batch.geometry import Array
 from residue_batch.laps import lapped
-from residue_batch.matching.light import Light, field_at, fit_light
+from residue_batch.matching.light import Light, field_at
+from residue_batch.matching.light_fit import fit_light
 from residue_batch.matching.samples import Samples
 
 F32 = NDArray[np.float32]

@@ -5,7 +5,7 @@ import pytest
 
 from residue_batch.geometry import Box, Transform
 from residue_batch.matching.common import cleaner, fit_pair
-from residue_batch.matching.light import fit_light
+from residue_batch.matching.light_fit import fit_light
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.resample import linear_table
 from residue_batch.matching.samples import anchors_of, patch_of, sample_light

@@ -8,7 +8,8 @@ import pytest
 
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Box, Transform, tiles
-from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light import Light
+from residue_batch.matching.light_fit import fit_light
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.resample import blur, linear_table, resample
 from residue_batch.matching.samples import anchors_of, sample_light

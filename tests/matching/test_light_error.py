@@ -10,8 +10,9 @@ import pytest
 
 from residue_batch.budget import light_errors
 from residue_batch.geometry import Transform
-from residue_batch.matching.light import Light, fit_light
+from residue_batch.matching.light import Light
 from residue_batch.matching.light_error import opacity_errors, with_error
+from residue_batch.matching.light_fit import fit_light
 from residue_batch.matching.resample import linear_table
 from residue_batch.matching.samples import Samples, anchors_of, patch_of, sample_light
 
