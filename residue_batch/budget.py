@@ -41,15 +41,15 @@ F64 = NDArray[np.float64]
 SOURCES = ("light", "registration", "glare", "white", "hidden", "film")
 DRAWS = 2000
 
-ZERO = 4e-4
+ZERO = 2e-4
 """Zero of opacity where many windows look clean ..."""
 ZERO_FILMED, FEW_CLEAN = 2e-3, 0.08
 """... and what is added where few do; it falls with the share of clean windows by this scale."""
-PATCH, CALM = 12.0, 0.03
+PATCH, CALM = 8.0, 0.04
 """px over which noise and shifted edges are even; noise far above CALM is of highlights that moved: larger ones."""
-GLARE = 0.1
+GLARE = 0.06
 """Share of what metal shows beyond the rest of the region that may be light."""
-GLINT = 0.75
+GLINT = 0.8
 """Share of it, where metal was cleaned worse or better than the rest: most of that is lamps that moved."""
 HIDDEN = 0.5
 """Hidden pixels lie among seen ones: they differ less than blocks do."""

@@ -26,7 +26,7 @@ from residue_batch.matching.samples import Samples
 
 F64 = NDArray[np.float64]
 
-WINDOWS = 1.0
+WINDOWS = 0.6
 """The spread over clusters, to that of fits to the same board (calibrated on pairs of known truth)."""
 BELIEF = 0.65
 """The difference between the fits with and without the belief, to one standard deviation (likewise)."""
