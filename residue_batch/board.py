@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Setting:
     """Longest side of a thumbnail, px; 0 for none."""
     cards: Cards = NO_CARDS
 
-    @property
+    @cached_property
     def canonical(self) -> dict[str, Any]:
         """What of it decides the numbers."""
         return {
@@ -104,7 +104,7 @@ class Board:
     spent: Spent | None = None
     """What it cost up to here, where a profile is wanted; None: nothing is counted."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of everything that decides this board's record; needs the shots' sha256."""
         return board_key(self.name, self.lot, self.setting, {p: s.sha256 or "" for p, s in self.shots.items()})
@@ -164,7 +164,8 @@ def scene_of(setting: Setting, before: PhotoFile | None) -> Scene:
         flat = flat_field(board_type, cards.golden) if board_type.reference == "golden" else None
         return scene_of_type(board_type, frame, golden, blur, flat)
 
-    return _scenes.get((board_type.identity(), setting.frame, setting.golden, blur, own, cards, size), prepare)
+    key = (setting.canonical["board_type"], setting.frame, setting.golden, blur, own, cards, size)
+    return _scenes.get(key, prepare)
 
 
 @lapped("scene")
