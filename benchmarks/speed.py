@@ -4,7 +4,7 @@
                                [--plantcv PYTHON] [--folder DIR] [--json FILE]
 
 Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians. MP are
-input pixels of both shots; speed counts from the first board of each worker on, so that no import is in it.
+input pixels of both shots; speed counts from the first third of the boards on, so that no import is in it.
 ``MP per CPU s`` is what one core does when it does nothing else: other work on the machine disturbs it least,
 so ratios and limits are made of it. Ends with 1 if a limit of ``limits.csv`` is missed, or a way fails.
 """

@@ -1,7 +1,7 @@
 """One command in a process of its own, watched: when its boards were done, its CPU time and memory, children included.
 
 A fresh process, so that nothing is warm. Speed is what comes after the first
-board of each worker: imports, start-up and prepared scenes show in ``wall_s``.
+third of the boards: imports, start-up and prepared scenes show in ``wall_s``.
 """
 
 from __future__ import annotations
@@ -91,8 +91,12 @@ def _samples(process: subprocess.Popen[str]) -> list[Sample]:
 
 
 def rates(moments: Sequence[float], samples: Sequence[Sample], workers: int) -> dict[str, Any]:
-    """Seconds by the clock and of the CPU per board, once each worker has done its first; peaks of memory, MB."""
-    first = min(workers, len(moments) - 1)
+    """Seconds by the clock and of the CPU per board, once a run has settled; peaks of memory, MB.
+
+    That is when each worker has done its first board and a third of all are done: until then tables and report are
+    loaded beside the measuring.
+    """
+    first = min(max(workers, len(moments) // 3), len(moments) - 1)
     begin, end = moments[first - 1] if first else samples[0].at, moments[-1]
     boards = len(moments) - first
     cpu = np.interp([begin, end], [s.at for s in samples], [s.cpu_s for s in samples])

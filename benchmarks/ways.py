@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SLOW, MIDDLE, FAST = 1, 2, 6
+SLOW, MIDDLE, FAST = 1, 2, 12
 """Boards of each worker after its first, so that every way takes some ten to twenty seconds."""
 SLOW_TURNS = 2
 """Slow ways are repeated less often: all of it shall end within ten minutes on two cores."""

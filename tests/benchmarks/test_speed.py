@@ -123,13 +123,16 @@ def test_both_floors_write_sound_stores_of_the_same_planes(folder: Path, tmp_pat
     assert (zarr.open_group(tmp_path / "b.zarr")["labels/mask/0"][1] == planes.mask[1]).all()
 
 
-def test_speed_counts_from_the_first_board_of_each_worker_on() -> None:
+def test_speed_counts_once_a_run_has_settled() -> None:
+    """When each worker has done a board, and a third of all are done."""
     samples = [watch.Sample(float(at), 2.0 * at, 100_000_000 + at, 60_000_000) for at in range(11)]
     # two workers: imports until 3 s, then a board each second
     moments = [2.5, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert watch.rates(moments, samples, 2) == {
         "board_s": 1.0, "board_cpu_s": 2.0, "first_s": 2.5, "tree_mb": 100.00001, "process_mb": 60.0,
     }  # fmt: skip
+    assert watch.rates([0.5, *moments[1:]], samples, 1)["board_s"] == 1.0
+    assert watch.rates([1.0, 3.0], samples, 1)["board_s"] == 2.0
 
 
 def test_the_bare_pool_measures_what_the_run_measures(
