@@ -22,7 +22,7 @@ from residue_batch.laps import Spent, charged, recorded
 from residue_batch.program import AS_TAKEN, PHASES, Pass, Program
 from residue_batch.step import Kind
 
-BASE_BYTES = 230 << 20
+BASE_BYTES = 133 << 20
 """Resident memory of a worker before the first board, libraries included."""
 
 TASK_SECONDS = 0.5
@@ -145,11 +145,14 @@ def _seconds(stage: str, pixels: float) -> float:
 
 
 def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
-    """Memory of a scene while it is prepared: frame image, its linear light, region bits, blurred reference."""
+    """Memory of a scene while it is prepared, as measured: region bits, and for each channel code and blurred light.
+
+    Of a pair it is prepared from the before-shot, which is put into the frame: three times as much.
+    """
     pixels = shape[0] * shape[1]
     if program.reference == AS_TAKEN:
         return pixels * REGION_BYTES
-    per_pixel = REGION_BYTES + 3 * channels + (0 if program.reference == "pair" else 2 * channels)
+    per_pixel = REGION_BYTES + channels * (9 if program.reference == "pair" else 3)
     return pixels * per_pixel + TARGET_BYTES
 
 

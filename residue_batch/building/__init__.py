@@ -51,8 +51,8 @@ def make_plan(state: Building, pixels: int, channels: int) -> Plan:
         Stage("combine", combine, boxes, merge, combined, per_tile),
     )
     # a shot, the ground it is matched to, and the shot in the frame; or one tile of every shot, and its order
-    matching = pixels * channels * 2 + frame * (4 + 7 * channels)
-    combining = frame * (4 + 7 * channels) + count * min(state.tile, max(state.shape)) ** 2 * (4 * channels + 14)
+    matching = pixels * channels * 2 + frame * (4 + 11 * channels)
+    combining = frame * (4 + 11 * channels) + count * min(state.tile, max(state.shape)) ** 2 * (4 * channels + 14)
     peak = BASE_BYTES + TARGET_BYTES + max(matching, combining)
     return Plan(stages, state.shape, state.tile, count * pixels, peak)
 
