@@ -35,7 +35,9 @@ _NO = frozenset({"n", "no", "off"})
 _SIXTY = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}.*)?", re.ASCII)
 _OLD_INT = re.compile(r"[-+]?0[0-9_]+|[-+]?0b[01_]+|[-+]?0x[0-9a-fA-F_]+|0o[0-7]+", re.ASCII)
-_GROUPED = re.compile(r"[-+]?(?:[0-9]+_[0-9_]*|[0-9_]*_[0-9_]*\.[0-9_]*|[0-9]*\.[0-9]*_[0-9_]*)", re.ASCII)
+_GROUPED = re.compile(
+    r"[-+]?(?:[0-9]+_[0-9_]*|(?:[0-9_]*_[0-9_]*\.[0-9_]*|[0-9]*\.[0-9]*_[0-9_]*)(?:[eE][-+]?[0-9]+)?)", re.ASCII
+)
 # YAML allows printable characters only; libyaml reports the rest without a line
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 

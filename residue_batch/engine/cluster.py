@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,9 @@ QUIET = {
     "distributed.admin.system-monitor.interval": "2s",
 }
 """How often a cluster on this machine looks at itself."""
+
+# another run may take the dashboard's port between the look and the opening; the link says which port it became
+warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
 
 STALL_SECONDS = 900.0
 """Without any result for this long, the run stops with what it has; it can be resumed."""

@@ -62,7 +62,7 @@ def test_scalars_mean_what_yaml_1_2_says(text: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    "yes Yes YES no No NO on On ON off Off OFF y Y n N 010 -010 00 08 0o17 0b101 1_000 0x_1F 1_0.5 12:30 12:30:45 "
+    "yes Yes YES no No NO on On ON off Off OFF y Y n N 010 -010 00 08 0o17 0b101 1_000 0x_1F 1_0.5 1_0.5e+3 0_.E-0 .5_0e-1 12:30 12:30:45 "
     "-1:30 190:20:30.15 2024-01-01 2001-12-14T21:59:43.10-05:00 .nan .NaN .inf -.inf +.Inf 1e999 "
     "99999999999999999999999".split(),
 )

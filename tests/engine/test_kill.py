@@ -85,9 +85,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(happened: Any, seconds: float = 120) -> None:
+def until(happened: Any, seconds: float = 120, command: subprocess.Popen[bytes] | None = None) -> None:
     end = time.monotonic() + seconds
     while not happened():
+        assert command is None or command.poll() is None, "the command ended before that"
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
 
@@ -107,7 +108,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_killed_run_goes_on_where_it_was(lot: SmallLot, undisturbed: Path, tmp_path: Path, workers: int) -> None:
     out = tmp_path / "runs"
     with start(lot, out, workers) as command:
-        until(lambda: (folder := folder_of(out)) and len(kept(folder)) >= 1)
+        until(lambda: (folder := folder_of(out)) and len(kept(folder)) >= 1, command=command)
         below = family(command.pid)
         os.kill(command.pid, signal.SIGKILL)
     folder = folder_of(out)
