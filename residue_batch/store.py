@@ -55,7 +55,7 @@ from residue_batch.layout import (
 from residue_batch.program import Key
 from residue_batch.tally import Tally, count, select
 
-# The bits of noisy codes apart: a third of the time of zstd for the same bytes.
+# The bits of noisy codes apart: a third of the time of zstd, for 2 to 6 % more bytes.
 CODER: Literal["lz4"] = "lz4"
 EFFORT, BITS, BLOCK = 5, 2, 1 << 16
 FLUSHES = 16

@@ -23,7 +23,7 @@ BINS = 1024
 SMALLEST = 16
 
 SHARD, CHUNK = 1024, 512
-# what the package writes: of the coders that were tried the fastest for noisy codes, in as few bytes as zstd
+# what the package writes: of the coders that were tried the fastest for noisy codes, in hardly more bytes than zstd
 CODERS = (BloscCodec(typesize=1, cname="lz4", clevel=5, shuffle="bitshuffle", blocksize=1 << 16), Crc32cCodec())
 
 Image = NDArray[Any]
