@@ -12,7 +12,7 @@ from small import SmallLot
 
 from residue_batch import kernels, photo
 from residue_batch.config import load_board_type
-from residue_batch.errors import Refusal
+from residue_batch.errors import ConfigError, Refusal
 from residue_batch.geometry import Box, tiles
 from residue_batch.matching.resample import FULL_SCALE
 from residue_batch.scene import Scene, ignored_bit, scene_as_taken, scene_of_pair, scene_of_type
@@ -57,6 +57,20 @@ def test_many_regions_and_the_ignored_pixels_each_have_a_bit(lot: SmallLot, extr
     ignored = kernels.has_bit(bits, ignored_bit(bits))
     assert ignored[y : y + height, x : x + width].all()
     assert not ignored.all()
+
+
+def test_more_regions_than_there_are_bits_are_refused(lot: SmallLot, tmp_path: Path) -> None:
+    text = lot.board_type.read_text(encoding="utf-8")
+    head = text[: text.index("regions:")].replace("./", f"{lot.folder}/")
+    for count, refused in ((30, False), (31, True)):
+        path = tmp_path / f"of_{count}.yaml"
+        areas = "".join(f"  r{i}: {{box: [20, 20, 9, 9]}}\n" for i in range(count))
+        path.write_text(f"{head}regions:\n{areas}", encoding="utf-8")
+        if refused:
+            with pytest.raises(ConfigError, match="at most 30"):
+                load_board_type(str(path))
+        else:
+            assert len(load_board_type(str(path)).region_names) == 31
 
 
 def test_a_box_of_the_scene_is_a_cut_of_the_whole(scene: Scene) -> None:

@@ -245,8 +245,8 @@ class BoardType(Configuration):
     """A white label or patch that belongs to the board: the scale of the opacity."""
     ignore: tuple[Area, ...] = ()
     """Areas that are never measured."""
-    regions: dict[Name, Area] = Field(default_factory=dict)
-    """Named areas that are measured by themselves, beside `whole`."""
+    regions: dict[Name, Area] = Field(default_factory=dict, max_length=30)
+    """Named areas that are measured by themselves, beside `whole`; at most 30."""
     gates: Gates = Gates()
     """When a board has no number."""
     detection: Detection = Detection()
