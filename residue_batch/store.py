@@ -5,7 +5,7 @@ A board store is an OME-Zarr 0.5 image (Zarr format 3, axes c, y, x, uint8):
     zarr.json            OME attributes, channel table, all other metadata once more (consolidated)
     <level>/             channel 0 is ``observable`` (255 = seen), then every kept scalar plane
     labels/<plane>/      0/1 masks, one channel per kept phase, as many levels
-    complete/zarr.json   completion marker: sha256 of every other file
+    complete/zarr.json   completion marker: xxh3_128 of every other file
 
 A missing chunk would read as 0, which is "clean"; so every shard is written,
 even if it is all 0, and nothing is believed before the marker stands.
@@ -24,16 +24,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
 from numcodecs import blosc  # type: ignore[import-untyped]
+from xxhash import xxh3_128_digest, xxh3_128_hexdigest
 
 from residue_batch import kernels
 from residue_batch.canonical import canonical, digest
@@ -119,6 +119,15 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
     return tuple((texts | {META: json.dumps(root, indent=1).encode()}).items())
 
 
+@lru_cache(maxsize=32)
+def _folders(layout: Layout) -> tuple[str, ...]:
+    """Every folder of a store, outer ones first."""
+    files = [name for name, _ in _metadata(layout)] + [MARKER]
+    for array in layout.arrays:
+        files += (file_of(layout, array, k, box) for k in range(layout.levels) for box in layout.boxes(k))
+    return tuple(sorted({str(folder) for name in files for folder in PurePosixPath(name).parents}))
+
+
 def _quantise(plane: Array, out: Array, offset: float, scale: float) -> int:
     """Write the codes of a float (h, w) plane into ``out``; returns how many pixels were clipped."""
     clipped, missing = kernels.quantise(plane, 1 / scale, offset / scale, out)
@@ -143,10 +152,12 @@ def _shard(block: Array, side: int) -> bytes:
         if chunk.shape != (inner, inner):
             full = np.zeros((inner, inner), np.uint8)
             full[: chunk.shape[0], : chunk.shape[1]] = chunk
-        parts.append(_checked(blosc.compress(full, CODER.encode(), EFFORT, BITS, BLOCK)))
-        index[c, top, left] = end, len(parts[-1])
-        end += len(parts[-1])
-    return b"".join([*parts, _checked(index.tobytes())])
+        coded = blosc.compress(full, CODER.encode(), EFFORT, BITS, BLOCK)
+        parts += coded, _checksum(coded)
+        index[c, top, left] = end, len(coded) + 4
+        end += len(coded) + 4
+    ended = index.tobytes()
+    return b"".join((*parts, ended, _checksum(ended)))
 
 
 def _written(path: Path, layout: Layout, array: str, level: int) -> Array:
@@ -168,26 +179,25 @@ def _written(path: Path, layout: Layout, array: str, level: int) -> Array:
     return whole
 
 
-def _checked(data: bytes) -> bytes:
-    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+def _checksum(data: bytes) -> bytes:
+    return int(google_crc32c.value(data)).to_bytes(4, "little")
 
 
-def _put(file: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.write_bytes(data)
-    except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-    partial.replace(file)
+def _in_place(name: str, flags: int) -> int:
+    return os.open(name, flags & ~os.O_TRUNC, 0o666)
 
 
-def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: Array) -> str:
-    """Write one shard; ``box`` in pixels of the level. Returns its sha256."""
+def _write(path: str, layout: Layout, array: str, level: int, box: Box, block: Array) -> bytes:
+    """Write one shard; ``box`` in pixels of the level. Returns its digest.
+
+    Two writers of a tile write the same bytes, so nothing is cut off before it is written over: a second
+    one that is killed leaves the shard as whole as it was.
+    """
     data = _shard(block, layout.shard(level))
-    _put(path / file_of(layout, array, level, box), data)
-    return digest(data)
+    with open(f"{path}/{file_of(layout, array, level, box)}", "wb", opener=_in_place) as file:
+        file.write(data)
+        file.truncate()
+    return xxh3_128_digest(data)
 
 
 @lapped("write")
@@ -202,8 +212,10 @@ def create(path: str | Path, layout: Layout) -> None:
     new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
+    for folder in _folders(layout):
+        (new / folder).mkdir(parents=True)
     for name, data in _metadata(layout):
-        _put(new / name, data)
+        (new / name).write_bytes(data)
     if path.exists():
         path.rename(old)
     new.rename(path)
@@ -229,8 +241,8 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
     """Write one tile of ``geometry.tiles(layout.shape, layout.tile)`` into every array and level, as whole shards.
 
     ``planes`` holds at least ``layout.keys``, each (h, w) of the tile: masks bool, scalar planes float.
-    Returns ``digest/<array>/<level>/<top>/<left>`` (top, left of the tile in frame px): four words of the shard's
-    sha256 and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range.
+    Returns ``digest/<array>/<level>/<top>/<left>`` (top, left of the tile in frame px): two words of the shard's
+    digest and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range.
     UsageError if the tile is not exactly one shard, a plane does not fit it, or the store is not open for this
     layout; FloatingPointError for NaN.
     """
@@ -254,8 +266,8 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
         for level in range(layout.tile_levels):
             block = kernels.halved(block, array == IMAGE) if level else block
             box = Box(*(-(-side >> level) for side in tile))
-            sha = bytes.fromhex(_write(path, layout, array, level, box, block))
-            tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(sha, "<i8"), 1])
+            found = _write(os.fspath(path), layout, array, level, box, block)
+            tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(found, "<i8"), 1])
     lap("write", tile.pixels, tile.pixels * len(layout.keys))
     return tally
 
@@ -269,32 +281,33 @@ def close(path: str | Path, layout: Layout, tally: Tally) -> None:
     """
     path = Path(path)
     _check_open(path, layout)
-    files = {name: digest(data) for name, data in _metadata(layout)}
+    files = {name: xxh3_128_hexdigest(data) for name, data in _metadata(layout)}
     found = select(tally, "digest")
     for array in layout.arrays:
         for level in range(layout.tile_levels):
             for box in layout.boxes(level):
                 name = f"{array}/{level}/{box.top << level}/{box.left << level}"
-                if name not in found or found[name][4] != 1:
+                if name not in found or found[name][2] != 1:
                     raise UsageError(f"shard {name} was {'merged twice' if name in found else 'never written'}")
-                files[file_of(layout, array, level, box)] = found[name][:4].astype("<i8").tobytes().hex()
+                files[file_of(layout, array, level, box)] = found[name][:2].astype("<i8").tobytes().hex()
     for array in layout.arrays if layout.tile_levels < layout.levels else ():
         block = _written(path, layout, array, layout.tile_levels - 1)
         for level in range(layout.tile_levels, layout.levels):
             block = kernels.halved(block, array == IMAGE)
             for box in layout.boxes(level):
                 part = block[:, box.top : box.bottom, box.left : box.right]
-                files[file_of(layout, array, level, box)] = _write(path, layout, array, level, box, part)
-    for orphan in path.rglob("*.partial"):
-        orphan.unlink(missing_ok=True)  # of a writer that was killed, and its tile written by another
-    folders = {name[:end] for name in files for end, letter in enumerate(name) if letter == "/"}
-    names = [f"{path}/{name}" for name in ("", *folders, *files)]
+                written = _write(os.fspath(path), layout, array, level, box, part)
+                files[file_of(layout, array, level, box)] = written.hex()
+    names = [f"{path}/{name}" for name in (*_folders(layout), *files)]
     with ThreadPoolExecutor(FLUSHES) as pool:
         # one by one, each waits for the file system's journal; together they wait once
         list(pool.map(_flush, [names[i::FLUSHES] for i in range(FLUSHES)]))
     clipped = {str(key): int(tally.get(f"clipped/{key}", 0)) for key in layout.scalars}
-    _put(path / MARKER, _marker(files, clipped).encode())
-    _flush([path / MARKER, (path / MARKER).parent, path, path.parent])
+    marker, partial = path / MARKER, path / f"{MARKER}.partial"
+    partial.write_bytes(_marker(files, clipped).encode())
+    _flush([partial])
+    partial.replace(marker)
+    _flush([marker.parent, path, path.parent])
 
 
 def _flush(names: Iterable[str | Path]) -> None:
@@ -310,7 +323,7 @@ def _flush(names: Iterable[str | Path]) -> None:
 
 def _marker(files: Mapping[str, str], clipped: Mapping[str, int]) -> str:
     # the attributes of a group: of a bare file, tools that list the store would warn
-    content = {"files": files, "clipped_pixels": clipped}
+    content = {"files": files, "digest": "xxh3_128", "clipped_pixels": clipped}
     attributes = content | {"sha256": digest(canonical(content))}
     return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1, sort_keys=True)
 
@@ -337,12 +350,12 @@ def verify(path: str | Path) -> list[Finding]:
     if not expected:
         changed = (path / MARKER).exists()
         return [Finding(MARKER, "the marker was changed" if changed else "incomplete: the store was never closed")]
-    owner = {sha: name for name, sha in expected.items()}
+    owner = {found: name for name, found in expected.items()}
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir()} - {MARKER}
     findings = [Finding(name, "unexpected file") for name in sorted(present - expected.keys())]
-    for name, sha in expected.items():
-        actual = digest((path / name).read_bytes()) if name in present else ""
-        if actual != sha:
+    for name, digested in expected.items():
+        actual = xxh3_128_hexdigest((path / name).read_bytes()) if name in present else ""
+        if actual != digested:
             other = f"holds the bytes of {owner[actual]}" if actual in owner else "changed since it was written"
             findings.append(Finding(name, other if actual else "missing"))
     return findings

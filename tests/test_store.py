@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -282,36 +281,71 @@ def test_a_folder_that_is_no_store_is_incomplete(tmp_path: Path) -> None:
     assert len(verify(tmp_path / "nothing")) == 1
 
 
-def test_a_killed_writer_leaves_an_incomplete_store_that_can_be_written_again(sound: Path, tmp_path: Path) -> None:
-    path = tmp_path / "b.zarr"
+def writing(path: Path, first: str) -> subprocess.Popen[bytes]:
+    """A process that writes the tiles of a store over and over; ``first`` is its first line."""
     script = f"""
         import sys
         sys.path[:0] = {sys.path!r}
         from tests.test_store import *
-        form = of()
-        create({str(path)!r}, form)
+        form, path = of(), {str(path)!r}
+        {first}
         while True:
             for tile in tiles(form.shape, form.tile):
-                write_tile({str(path)!r}, form, tile, cut(board(), tile))
+                write_tile(path, form, tile, cut(board(), tile))
+                print("written", flush=True)
     """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=env) as writer:
-        deadline = time.monotonic() + 20
-        while not (path / "0" / "c" / "0" / "1").exists():
-            assert time.monotonic() < deadline
-            assert writer.poll() is None
-            time.sleep(0.01)
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=env, stdout=subprocess.PIPE)
+
+
+def test_a_killed_writer_leaves_an_incomplete_store_that_can_be_written_again(sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "b.zarr"
+    with writing(path, "create(path, form)") as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"written\n"
         os.kill(writer.pid, signal.SIGKILL)
     assert not is_complete(path)
     assert "never closed" in verify(path)[0].problem
     assert contents(written(path, of(), board())) == contents(sound)
 
 
-def test_what_a_killed_writer_left_half_written_is_swept_up(sound: Path, tmp_path: Path) -> None:
+def test_a_second_writer_that_is_killed_spoils_nothing(sound: Path, tmp_path: Path) -> None:
     tally = write(tmp_path / "b.zarr", of(), board())
-    (tmp_path / "b.zarr" / "0" / "c" / "0" / "0" / "0.1f.partial").write_bytes(b"half")
+    with writing(tmp_path / "b.zarr", "") as writer:
+        assert writer.stdout is not None
+        for _ in range(7):
+            assert writer.stdout.readline() == b"written\n"
+        os.kill(writer.pid, signal.SIGKILL)
     close(tmp_path / "b.zarr", of(), tally)
     assert contents(tmp_path / "b.zarr") == contents(sound)
+
+
+def test_at_no_moment_has_a_second_writer_cut_a_shard_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    form, tile = of(), next(iter(tiles(of().shape, of().tile)))
+    create(tmp_path / "b.zarr", form)
+    write_tile(tmp_path / "b.zarr", form, tile, cut(board(), tile))
+    before, opened, in_place = contents(tmp_path / "b.zarr"), list[str](), store._in_place
+
+    def looking(name: str, flags: int) -> int:
+        opened.append(name)
+        handle = in_place(name, flags)
+        assert contents(tmp_path / "b.zarr") == before
+        return handle
+
+    monkeypatch.setattr(store, "_in_place", looking)
+    write_tile(tmp_path / "b.zarr", form, tile, cut(board(), tile))
+    assert len(opened) == len(form.arrays) * form.tile_levels
+    assert contents(tmp_path / "b.zarr") == before
+
+
+def test_what_is_left_of_a_longer_shard_goes_when_it_is_written_again(sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "b.zarr"
+    create(path, of())
+    for file in ("0/c/0/0/0", "labels/residue/0/c/0/1/1"):
+        (path / file).write_bytes(b"of another version" * 100_000)
+    tally = merge_all(write_tile(path, of(), tile, cut(board(), tile)) for tile in tiles(of().shape, of().tile))
+    close(path, of(), tally)
+    assert contents(path) == contents(sound)
 
 
 # what is not whole is refused ----------------------------------------------------
