@@ -18,7 +18,6 @@ import json
 import math
 import os
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -49,15 +48,16 @@ def measure(
     """Run every way ``repeat`` times in turn, slow ones less often; ``folder`` keeps the photographs."""
     runs: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
     lacking: dict[str, str] = {}
-    for turn in range(repeat):
-        for way in ways:
-            if way.name in lacking or turn >= way.turns:
-                continue
-            print(f"{turn + 1}/{repeat} {way.label}", file=sys.stderr, flush=True)
-            try:
-                runs[way.name].append(_run(folder, way, boards, megapixels, plantcv))
-            except FailedError as error:
-                lacking[way.name] = str(error).splitlines()[-1]
+    with tempfile.TemporaryDirectory(dir=folder) as written:
+        for turn in range(repeat):
+            for way in ways:
+                if way.name in lacking or turn >= way.turns:
+                    continue
+                print(f"{turn + 1}/{repeat} {way.label}", file=sys.stderr, flush=True)
+                try:
+                    runs[way.name].append(_run(folder, way, boards, megapixels, plantcv, written))
+                except FailedError as error:
+                    lacking[way.name] = str(error).splitlines()[-1]
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "rendered_boards": boards,
@@ -69,9 +69,9 @@ def measure(
     }
 
 
-def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str) -> dict[str, Any]:
+def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str, written: str) -> dict[str, Any]:
     place = lay_out(folder, boards, megapixels, way.form, way.boards)
-    out = Path(tempfile.mkdtemp(dir=folder))
+    out = Path(tempfile.mkdtemp(dir=written))
     try:
         if way.module == "benchmarks.ours":
             given: tuple[object, ...] = (place / f"{way.work}.yaml", WORKFLOWS[way.work], out, *way.given)
@@ -80,7 +80,10 @@ def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str) -
         python = plantcv if way.name in OPTIONAL else sys.executable
         return watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
     finally:
-        shutil.rmtree(out)
+        # emptied, not removed: for minutes after files were removed, ext4 is slow to find a place for new ones
+        for file in out.rglob("*"):
+            if file.is_file():
+                os.truncate(file, 0)
 
 
 def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> dict[str, Any]:
