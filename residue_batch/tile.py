@@ -266,6 +266,13 @@ def _halved(shot: Array, scale: int) -> Array:
     return shot
 
 
+def _grey(plane: Array) -> Array:
+    """A mask or opacities as uint8."""
+    if plane.dtype == np.bool_:
+        return plane.view(np.uint8) * np.uint8(255)
+    return (np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
 @lapped("picture")
 def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> Tally:
     """Small pictures of a tile for the report: names are ``thumb/<picture>/<top>/<left>``.
@@ -276,7 +283,7 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
     each = (slice(None, None, coarse),) * 2
 
     def small(sparse: Array) -> Array:
-        return _shrunk(np.ascontiguousarray(sparse), scale // coarse)
+        return _shrunk(sparse, scale // coarse)
 
     pictures: dict[str, Array] = {}
     for phase in PHASES:
@@ -289,9 +296,9 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
         pictures[f"raw.{phase}"] = shot if raw.dtype == np.uint8 else (shot >> 8).astype(np.uint8)
         shown = shown_plane(sources.program, phase)
         if shown is not None:
-            pictures[f"shown.{phase}"] = small((np.clip(planes[shown][each], 0, 1) * np.float32(255)).astype(np.uint8))
-    pictures["hidden"] = small((~planes[Key("observable")][each]).view(np.uint8) * np.uint8(255))
-    pictures["outline"] = small((sources.scene.bits(tile)[each] & 1).astype(np.uint8) * np.uint8(255))
+            pictures[f"shown.{phase}"] = small(_grey(planes[shown][each]))
+    pictures["hidden"] = small(_grey(~planes[Key("observable")][each]))
+    pictures["outline"] = small(_grey(sources.scene.bits(tile)[each] & 1 != 0))
     return {f"thumb/{name}/{tile.top}/{tile.left}": picture for name, picture in pictures.items()}
 
 

@@ -38,45 +38,54 @@
 LEAST(least_u8, uint8_t)
 LEAST(least_u16, uint16_t)
 
-#define SHARES(NAME, CODE)                                                                                             \
-    WIDE void NAME(const CODE *codes, ptrdiff_t count, float full, float *restrict out)                                \
+/* The same divided by full scale. */
+#define SHARES(NAME, CODE, LEAST)                                                                                      \
+    WIDE void NAME(const CODE *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,         \
+                   float full, float *restrict out)                                                                    \
     {                                                                                                                  \
-        for (ptrdiff_t i = 0; i < count; i++)                                                                          \
-            out[i] = (float)codes[i] / full;                                                                           \
+        CODE least[BLOCK];                                                                                             \
+        for (ptrdiff_t start = 0; start < count; start += BLOCK) {                                                     \
+            const ptrdiff_t here = count - start < BLOCK ? count - start : BLOCK;                                      \
+            LEAST(codes + start * pixel, pixel, channel, channels, here, least);                                       \
+            for (ptrdiff_t i = 0; i < here; i++)                                                                       \
+                out[start + i] = (float)least[i] / full;                                                               \
+        }                                                                                                              \
     }
 
-SHARES(shares_u8, uint8_t)
-SHARES(shares_u16, uint16_t)
+SHARES(least_share_u8, uint8_t, least_u8)
+SHARES(least_share_u16, uint16_t, least_u16)
 
 /* ---- smoothing inside a mask ------------------------------------------------------------- */
 
 #define STRIP 64  /* rows whose padded copy stays in the second cache */
+#define STRETCH 512 /* columns of all rows under a kernel that stay in the first cache */
 #define PIECE 64  /* columns that are looked at together for holes of the mask */
 #define LANES 16
 
 typedef float lanes_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef double wide_lanes_t __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+typedef double wide_lanes_t __attribute__((vector_size(4 * LANES), aligned(8), may_alias)); /* half as many */
 
 /* to[i] = w[0] from[i] + w[1] (from[i - apart] + from[i + apart]) + ..., from the first to the last. */
 #define TAPS(NAME, VALUE, MANY)                                                                                        \
     INLINE void NAME(const VALUE *from, ptrdiff_t apart, ptrdiff_t count, const VALUE *w, int radius, VALUE *to)       \
     {                                                                                                                  \
+        enum { SIZE = sizeof(MANY) / sizeof(VALUE) };                                                                  \
         ptrdiff_t i = 0;                                                                                               \
-        for (; i + 4 * LANES <= count; i += 4 * LANES) { /* four sums at once hide each other's waits */               \
+        for (; i + 4 * SIZE <= count; i += 4 * SIZE) { /* four sums at once hide each other's waits */                 \
             const VALUE *at = from + i, *up = at, *down = at;                                                          \
-            MANY a = *(const MANY *)at * w[0], b = *(const MANY *)(at + LANES) * w[0];                                 \
-            MANY c = *(const MANY *)(at + 2 * LANES) * w[0], d = *(const MANY *)(at + 3 * LANES) * w[0];               \
+            MANY a = *(const MANY *)at * w[0], b = *(const MANY *)(at + SIZE) * w[0];                                  \
+            MANY c = *(const MANY *)(at + 2 * SIZE) * w[0], d = *(const MANY *)(at + 3 * SIZE) * w[0];                 \
             for (int k = 1; k <= radius; k++) {                                                                        \
                 up -= apart, down += apart;                                                                            \
                 a = a + (*(const MANY *)up + *(const MANY *)down) * w[k];                                              \
-                b = b + (*(const MANY *)(up + LANES) + *(const MANY *)(down + LANES)) * w[k];                          \
-                c = c + (*(const MANY *)(up + 2 * LANES) + *(const MANY *)(down + 2 * LANES)) * w[k];                  \
-                d = d + (*(const MANY *)(up + 3 * LANES) + *(const MANY *)(down + 3 * LANES)) * w[k];                  \
+                b = b + (*(const MANY *)(up + SIZE) + *(const MANY *)(down + SIZE)) * w[k];                            \
+                c = c + (*(const MANY *)(up + 2 * SIZE) + *(const MANY *)(down + 2 * SIZE)) * w[k];                    \
+                d = d + (*(const MANY *)(up + 3 * SIZE) + *(const MANY *)(down + 3 * SIZE)) * w[k];                    \
             }                                                                                                          \
-            *(MANY *)(to + i) = a, *(MANY *)(to + i + LANES) = b;                                                      \
-            *(MANY *)(to + i + 2 * LANES) = c, *(MANY *)(to + i + 3 * LANES) = d;                                      \
+            *(MANY *)(to + i) = a, *(MANY *)(to + i + SIZE) = b;                                                       \
+            *(MANY *)(to + i + 2 * SIZE) = c, *(MANY *)(to + i + 3 * SIZE) = d;                                        \
         }                                                                                                              \
-        for (; i + LANES <= count; i += LANES) {                                                                       \
+        for (; i + SIZE <= count; i += SIZE) {                                                                         \
             const VALUE *at = from + i;                                                                                \
             MANY sum = *(const MANY *)at * w[0];                                                                       \
             for (int k = 1; k <= radius; k++)                                                                          \
@@ -168,18 +177,23 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
             for (ptrdiff_t i = 0; i < cols; i++)
                 to[i] = in[i] ? p[i] : 0.0f;
         }
+        for (ptrdiff_t left = 0; left < cols; left += STRETCH) {
+            const ptrdiff_t width = cols - left < STRETCH ? cols - left : STRETCH;
+            for (ptrdiff_t r = 0; r < count; r++) {
+                taps(strip + (r + radius) * wide + left, wide, width + 2 * edge, weights, radius, down);
+                taps(down + edge, 1, width, weights, radius, out + (top + r) * cols + left);
+            }
+        }
         for (ptrdiff_t r = top; r < top + count; r++) {
             const ptrdiff_t last = r + radius < rows ? r + radius : rows - 1, first = r - radius - 1;
             float *restrict to = out + r * cols;
-            taps(strip + (r - top + radius) * wide + edge, wide, cols, weights, radius, down + edge);
-            taps(down + edge, 1, cols, weights, radius, to);
             float full = weights[0];
             for (int k = 1; k <= radius; k++)
                 full = full + (float)((r >= k) + (r + k < rows)) * weights[k];
             float everywhere = full * weights[0];
             for (int k = 1; k <= radius; k++)
                 everywhere = everywhere + (full + full) * weights[k];
-            everywhere = everywhere > tiny ? everywhere : tiny;
+            const float share = 1.0f / (everywhere > tiny ? everywhere : tiny);
             for (ptrdiff_t p = 0; p < pieces; p++) {
                 const ptrdiff_t left = p * PIECE, width = cols - left < PIECE ? cols - left : PIECE;
                 around[p] = holes[last * pieces + p] - (first >= 0 ? holes[first * pieces + p] : 0);
@@ -197,13 +211,13 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
                     whole = filled[q] || (q + 1 == pieces && !around[q] && left + PIECE + radius <= cols);
                 if (whole) {
                     for (ptrdiff_t i = 0; i < width; i++)
-                        to[left + i] /= everywhere;
+                        to[left + i] *= share;
                     continue;
                 }
                 float own[PIECE];
                 taps(weight + edge + left, 1, width, weights, radius, own);
                 for (ptrdiff_t i = 0; i < width; i++)
-                    to[left + i] /= own[i] > tiny ? own[i] : tiny;
+                    to[left + i] *= 1.0f / (own[i] > tiny ? own[i] : tiny);
             }
         }
     }
@@ -236,15 +250,33 @@ WIDE ptrdiff_t cell_rows(const float *restrict plane, const uint8_t *restrict wh
 
 /* Takes a line of sums apart into cells: pixel i lies ``share[i]`` (of ``parts``) of the way from cell ``cell[i]`` to
  * the next. */
-void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
-                   const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number)
+WIDE void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
+                        const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number)
 {
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const int64_t sum = (int64_t)sums[i];
-        out_sums[cell[i]] += sum * (parts - share[i]);
-        out_sums[cell[i] + 1] += sum * share[i];
-        out_number[cell[i]] += (int64_t)number[i] * (parts - share[i]);
-        out_number[cell[i] + 1] += (int64_t)number[i] * share[i];
+    for (ptrdiff_t start = 0; start < count; start += BLOCK) {
+        const ptrdiff_t stop = count - start < BLOCK ? count : start + BLOCK;
+        int64_t later[BLOCK];
+        int32_t late[BLOCK];
+        for (ptrdiff_t i = start; i < stop; i++) {
+            later[i - start] = (int64_t)(sums[i] * share[i]);
+            late[i - start] = number[i] * share[i];
+        }
+        for (ptrdiff_t i = start; i < stop;) { /* pixels of a cell lie side by side */
+            const int32_t here = cell[i];
+            double sum = 0.0;
+            int64_t next = 0;
+            int32_t many = 0, more = 0;
+            for (; i < stop && cell[i] == here; i++) {
+                sum += sums[i];
+                next += later[i - start];
+                many += number[i];
+                more += late[i - start];
+            }
+            out_sums[here] += (int64_t)sum * parts - next;
+            out_sums[here + 1] += next;
+            out_number[here] += (int64_t)many * parts - more;
+            out_number[here + 1] += more;
+        }
     }
 }
 
@@ -269,10 +301,20 @@ WIDE int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const d
 WIDE void spline_line(const float *restrict cells, const int32_t *restrict at, const float *restrict weights,
                       ptrdiff_t count, float *restrict out)
 {
+    typedef float eight_t __attribute__((vector_size(32), aligned(4), may_alias));
     const float *restrict second = weights + count, *restrict third = second + count;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const float *restrict c = cells + at[i];
-        out[i] = c[0] * weights[i] + c[1] * second[i] + c[2] * third[i];
+    ptrdiff_t i = 0;
+    while (i < count) { /* pixels of a cell lie side by side; eight at once, of which the next cell puts right its own */
+        const float *c = cells + at[i];
+        ptrdiff_t end = i + 1;
+        while (end < count && at[end] == at[i])
+            end++;
+        for (; i < end && i + 8 <= count; i += 8)
+            *(eight_t *)(out + i) = c[0] * *(const eight_t *)(weights + i) + c[1] * *(const eight_t *)(second + i) +
+                                    c[2] * *(const eight_t *)(third + i);
+        for (; i < end; i++)
+            out[i] = c[0] * weights[i] + c[1] * second[i] + c[2] * third[i];
+        i = end;
     }
 }
 

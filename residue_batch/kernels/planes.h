@@ -16,8 +16,10 @@ void least_u8(const uint8_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_
               uint8_t *out);
 void least_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
                uint16_t *out);
-void shares_u8(const uint8_t *codes, ptrdiff_t count, float full, float *out);
-void shares_u16(const uint16_t *codes, ptrdiff_t count, float full, float *out);
+void least_share_u8(const uint8_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
+                    float full, float *out);
+void least_share_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
+                     float full, float *out);
 
 /* 0 when there is no memory. */
 int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,

@@ -18,8 +18,8 @@ ctypedef fused few_bits:
 cdef extern from "planes.h" nogil:
     void least_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint8_t *)
     void least_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint16_t *)
-    void shares_u8(const uint8_t *, ptrdiff_t, float, float *)
-    void shares_u16(const uint16_t *, ptrdiff_t, float, float *)
+    void least_share_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float *)
+    void least_share_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float *)
     int c_smooth "smooth_inside"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                  const float *, int, float, float *)
     int c_grow "grow_mask"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *, int, uint8_t, uint8_t *)
@@ -70,17 +70,23 @@ def least(const code[:, :, :] planes):
     return found
 
 
-def shares(const code[:, ::1] codes, float full):
-    """(h, w): code values divided by full scale."""
-    found = np.empty((codes.shape[0], codes.shape[1]), np.float32)
+def least_share(const code[:, :, :] planes, float full):
+    """(h, w): the smallest channel of code values (c, h, w), divided by full scale."""
+    cdef ptrdiff_t row, size = sizeof(code)
+    found = np.empty((planes.shape[1], planes.shape[2]), np.float32)
     cdef float[:, ::1] out = found
+    if not planes.shape[0]:
+        raise ValueError("there is no channel")
     if not found.size:
         return found
     with nogil:
-        if code is uint8_t:
-            shares_u8(&codes[0, 0], codes.shape[0] * codes.shape[1], full, &out[0, 0])
-        else:
-            shares_u16(&codes[0, 0], codes.shape[0] * codes.shape[1], full, &out[0, 0])
+        for row in range(planes.shape[1]):
+            if code is uint8_t:
+                least_share_u8(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size,
+                               planes.shape[0], planes.shape[2], full, &out[row, 0])
+            else:
+                least_share_u16(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size,
+                                planes.shape[0], planes.shape[2], full, &out[row, 0])
     return found
 
 

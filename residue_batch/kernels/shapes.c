@@ -70,7 +70,6 @@ INLINE int32_t root_of(run_t *runs, int32_t i)
 int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
                uint8_t *out)
 {
-    const uint64_t ones = 0x0101010101010101u;
     ptrdiff_t room = 4096, count = 0, above = 0, above_end = 0;
     run_t *runs = malloc((size_t)room * sizeof *runs);
     ptrdiff_t *ends = malloc((size_t)(rows + 1) * sizeof *ends);
@@ -92,19 +91,10 @@ int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t co
             }
             runs = more;
         }
-        for (ptrdiff_t i = 0; i < cols;) {
-            uint64_t eight;
-            while (i + 8 <= cols && (memcpy(&eight, in + i, 8), !eight))
-                i += 8;
-            while (i < cols && !in[i])
-                i++;
-            if (i == cols)
-                break;
-            const ptrdiff_t left = i;
-            while (i + 8 <= cols && (memcpy(&eight, in + i, 8), eight == ones))
-                i += 8;
-            while (i < cols && in[i])
-                i++;
+        for (const uint8_t *from = in, *set; (set = memchr(from, 1, (size_t)(in + cols - from)));) {
+            const uint8_t *clear = memchr(set, 0, (size_t)(in + cols - set));
+            from = clear ? clear : in + cols;
+            const ptrdiff_t left = set - in, i = from - in;
             runs[count] = (run_t){(int32_t)left, (int32_t)i, (int32_t)count, (int32_t)(i - left)};
             while (above < above_end && runs[above].right + corners <= left)
                 above++;

@@ -28,6 +28,7 @@ STRAIGHT = 0.5
 _SIDE = 96  # px of a window
 _WINDOWS = 36
 _BLOCK = 16  # px: compression error is averaged out, a deposit is not
+_CLIPPED = 0.05  # of what a pixel is interpolated from
 _SAME = 3.0  # grey levels that blocks may differ by
 _NOISE = 0.4  # levels: rounding after an edit leaves 0.25, two exposures of an 8-bit camera 0.6 and more ...
 _ALIKE = 0.35  # ... and where compression has smoothed both, whole blocks of two exposures are 0.5 apart
@@ -105,8 +106,7 @@ def likeness(a: Array, b: Array, relative: Transform) -> Likeness:
     pairs = [pair for pair in (_windows(a, b, told, y, x) for y, x in _lattice(a.shape)) if pair is not None]
     if len(pairs) < 4:
         return Likeness(off, nothing, nothing)
-    one, other = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
-    return Likeness(off, *_differences(one, other))
+    return Likeness(off, *_differences(*(np.stack(windows) for windows in zip(*pairs, strict=True))))
 
 
 def _lattice(shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -117,8 +117,8 @@ def _lattice(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(y, x) for y in range(0, height + 1, pitch) for x in range(0, width + 1, pitch)]
 
 
-def _windows(a: Array, b: Array, told: F64, top: int, left: int) -> tuple[F32, F32] | None:
-    """One window of both, as `_levels` gives them; None where it is cut off."""
+def _windows(a: Array, b: Array, told: F64, top: int, left: int) -> tuple[F32, F32, NDArray[np.bool_]] | None:
+    """Luma of one window of both, and where neither is clipped; None where it is cut off."""
     sx, sy, dx, dy = (float(v) for v in told)
     x0, y0 = int(np.floor(sx * left + dx)) - 2, int(np.floor(sy * top + dy)) - 2
     x1, y1 = int(np.ceil(sx * (left + _SIDE) + dx)) + 3, int(np.ceil(sy * (top + _SIDE) + dy)) + 3
@@ -126,40 +126,39 @@ def _windows(a: Array, b: Array, told: F64, top: int, left: int) -> tuple[F32, F
         x0, y0, x1, y1 = left + int(dx), top + int(dy), left + int(dx) + _SIDE, top + int(dy) + _SIDE
     if x0 < 0 or y0 < 0 or x1 > b.shape[1] or y1 > b.shape[0]:
         return None
-    one, other = _levels(a[top : top + _SIDE, left : left + _SIDE]), _levels(b[y0:y1, x0:x1])
+    (one, clipped), (other, beyond) = _levels(a[top : top + _SIDE, left : left + _SIDE]), _levels(b[y0:y1, x0:x1])
     if other.shape != one.shape or sx != 1.0 or sy != 1.0 or dx != round(dx) or dy != round(dy):
         matrix = np.array([[sx, 0.0, sx * left + dx - x0], [0.0, sy, sy * top + dy - y0]])
         size = (_SIDE, _SIDE)
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         other = np.asarray(cv2.warpAffine(other, matrix, size, flags=flags), np.float32)
-    return one, other
+        beyond = cv2.warpAffine(beyond.astype(np.float32), matrix, size, flags=flags) >= _CLIPPED
+    return one, other, ~(clipped | beyond)
 
 
-def _levels(piece: Array) -> F32:
-    """(h, w, 2): luma in grey levels of 256, and 1 where a channel is clipped: it does not follow the tones."""
+def _levels(piece: Array) -> tuple[F32, NDArray[np.bool_]]:
+    """Luma in grey levels of 256, and where a channel is clipped: it does not follow the tones."""
     scale = np.float32(255 / np.iinfo(piece.dtype).max)
     channels = [np.float32(scale) * c for c in cv2.split(np.ascontiguousarray(piece))]
     weights = (0.299, 0.587, 0.114) if len(channels) == 3 else (1.0,)
     luma = reduce(np.add, [np.float32(w) * c for w, c in zip(weights, channels, strict=True)])
     clipped = (reduce(np.maximum, channels) > 248) | (reduce(np.minimum, channels) < 3)
-    return np.stack([luma, clipped.astype(np.float32)], 2)
+    return luma, clipped
 
 
-def _differences(one: F32, other: F32) -> tuple[float, float]:
+def _differences(a: F32, b: F32, free: NDArray[np.bool_]) -> tuple[float, float]:
     """(what blocks differ by, scale of the fine differences) after matching the tones by a cubic.
 
     Parameters
     ----------
-    one, other
-        (n, side, side, 2): luma, and whether it is clipped.
+    a, b, free
+        (n, side, side): luma of both, and where neither is clipped.
     """
-    count, free = _SIDE // _BLOCK, np.maximum(one[..., 1], other[..., 1]) < 0.05
-    a, b = one[..., 0], other[..., 0]
-    size = (-1, count, _BLOCK, count, _BLOCK)
-    whole = free.reshape(size).all((2, 4)).ravel()
+    count = _SIDE // _BLOCK
+    whole = _block_means(free) == 1
     if whole.sum() < 4 * count:
         return float("inf"), float("inf")
-    x, y = (v.reshape(size).mean((2, 4)).ravel()[whole].astype(np.float64) for v in (a, b))
+    x, y = (_block_means(v)[whole].astype(np.float64) for v in (a, b))
     design, weight = _cubic(x), np.ones(len(x))
     solved, rest = np.zeros(4), y
     for _ in range(6):
@@ -178,6 +177,13 @@ def _differences(one: F32, other: F32) -> tuple[float, float]:
             found.append(1.4826 * float(np.median(np.abs(fine[inside]))))
     # the medians: what is clipped, or a date that was stamped on, spoils its neighbourhood only
     return differ, float(np.median(found)) if found else float("inf")
+
+
+def _block_means(windows: Array) -> F32:
+    count = _SIDE // _BLOCK
+    flat = windows.reshape(-1, _SIDE).astype(np.float32, copy=False)
+    means = cv2.resize(flat, (count, len(windows) * count), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.float32).ravel()
 
 
 def _cubic(level: Array) -> F64:

@@ -114,7 +114,7 @@ def whiteness(colour: AnyColour) -> Plane:
         ``raw``, ``image`` or ``reference``.
     """
     if colour.dtype.kind == "u":
-        return kernels.shares(kernels.least(colour), full_scale(colour))
+        return kernels.least_share(colour, full_scale(colour))
     least = colour[0]
     for plane in colour[1:]:
         least = np.minimum(least, plane)

@@ -29,7 +29,7 @@ def gaussian_weights(sigma: float) -> Array:
     return np.asarray(weights / (2 * weights.sum() - weights[0]))
 
 
-@step(version=1, halo=gaussian_radius, examples=({"sigma": "1 px"}, {"sigma": "2.3 px"}, {"sigma": "0.1 px"}))
+@step(version=2, halo=gaussian_radius, examples=({"sigma": "1 px"}, {"sigma": "2.3 px"}, {"sigma": "0.1 px"}))
 def gaussian(plane: Plane, *, where: Mask, sigma: Annotated[Pixels, Field(gt=0, le=64)] = 1.0) -> Plane:
     """Smooth with a Gaussian, using only the pixels that count.
 
