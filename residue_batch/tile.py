@@ -270,7 +270,7 @@ def _grey(plane: Array) -> Array:
     """A mask or opacities as uint8."""
     if plane.dtype == np.bool_:
         return plane.view(np.uint8) * np.uint8(255)
-    return (np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
+    return np.asarray((np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8))
 
 
 @lapped("picture")
