@@ -22,7 +22,7 @@ FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "
 MODULES = {
     "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c"),
     "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c"),
-    "planes": ("planes.pyx", "planes.c", "shapes.c"),
+    "planes": ("planes.pyx", "planes.c", "shapes.c", "smoothing.c"),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from residue_batch.bend import Bend
@@ -75,11 +76,11 @@ def snug(mask: Array, covers: Box, step: int) -> Box:
 
     Empty where nothing is set.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8)) if mask.size else (0, 0, 0, 0)
+    if not width:
         return Box(covers.top, covers.left, covers.top, covers.left)
-    top, bottom = covers.top + int(rows[0]), covers.top + int(rows[-1]) + 1
-    left, right = covers.left + int(columns[0]), covers.left + int(columns[-1]) + 1
+    top, left = covers.top + top, covers.left + left
+    bottom, right = top + height, left + width
     return Box(top - top % step, left - left % step, bottom + -bottom % step, right + -right % step).intersect(covers)
 
 

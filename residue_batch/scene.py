@@ -64,8 +64,8 @@ class Scene:
         (h, w) region bits, as few as there can be; bit 0 is ``whole``, the highest marks ignored pixels.
     regions
         Names of the bits, ``whole`` first.
-    extent
-        What of the frame holds the outline, on multiples of `GRID`.
+    extents
+        What of the frame holds each region, on multiples of `GRID`.
     white
         (c,) float32, linear light, 1 = full scale.
     registration
@@ -80,10 +80,15 @@ class Scene:
     clean: Array | None
     mask: Array
     regions: tuple[str, ...]
-    extent: Box
+    extents: tuple[Box, ...]
     white: Array
     white_assumed: bool
     registration: Registration | None = None
+
+    @property
+    def extent(self) -> Box:
+        """What of the frame holds the outline."""
+        return self.extents[self.regions.index(WHOLE)]
 
     def bits(self, box: Box) -> Array:
         """Region bits of a box."""
@@ -149,7 +154,7 @@ def scene_as_taken(board_type: BoardType, frame: photo.Photo | None, shape: tupl
         If declared areas are not found.
     """
     size = (shape[0], shape[1])
-    mask, regions, extent, _ = _region_bits(board_type, frame.pixels if frame else None, size)
+    mask, regions, extents, _ = _region_bits(board_type, frame.pixels if frame else None, size)
     return Scene(
         shape=size,
         channels=shape[2],
@@ -159,7 +164,7 @@ def scene_as_taken(board_type: BoardType, frame: photo.Photo | None, shape: tupl
         clean=None,
         mask=mask,
         regions=regions,
-        extent=extent,
+        extents=extents,
         white=np.zeros(0, np.float32),
         white_assumed=False,
     )
@@ -241,7 +246,7 @@ def _scene(
 ) -> Scene:
     """A scene with the geometry of ``frame`` and the light of ``code``, whose tone is the frame's unless given."""
     shape = (frame.pixels.shape[0], frame.pixels.shape[1])
-    mask, regions, extent, patch = _region_bits(board_type, frame.pixels, shape)
+    mask, regions, extents, patch = _region_bits(board_type, frame.pixels, shape)
     where = mask & (ignored_bit(mask) | 1) == 1
     table = linear_table(code.dtype, tone or frame.tone)
     light = _blurred(code, table, blur_px, shade)
@@ -255,7 +260,7 @@ def _scene(
         clean=light if clean else None,
         mask=mask,
         regions=regions,
-        extent=extent,
+        extents=extents,
         white=white,
         white_assumed=assumed,
     )
@@ -283,12 +288,13 @@ def _blurred(code: Array, table: Array, blur_px: float, shade: Shade | None) -> 
 
 def _region_bits(
     board_type: BoardType, image: Array | None, shape: tuple[int, int]
-) -> tuple[Array, tuple[str, ...], Box, Array | None]:
-    """The region bits of a frame, the names of the regions, what holds the outline, and the white patch."""
+) -> tuple[Array, tuple[str, ...], tuple[Box, ...], Array | None]:
+    """The region bits of a frame, the names of the regions, what holds each, and the white patch."""
     regions, ignored, patch = areas_of(board_type, image, shape)
     mask = np.empty(shape, np.min_scalar_type(1 << len(regions)))
     for rows in strips(shape[0], STRIP):
         mask[rows] = np.where(ignored[rows], ignored_bit(mask), 0)
         for index, region in enumerate(regions.values()):
             mask[rows] |= region[rows] * mask.dtype.type(1 << index)
-    return mask, tuple(regions), snug(regions[WHOLE], Box.whole(shape), GRID), patch
+    extents = tuple(snug(region, Box.whole(shape), GRID) for region in regions.values())
+    return mask, tuple(regions), extents, patch

@@ -212,14 +212,16 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
     ``pixels/<region>`` and ``observable/<region>`` count the area behind the numbers.
     """
     lap = laps()
-    bits = sources.scene.bits(tile)
     tally: Tally = {"tiles": count(1)}
-    for index in range(len(sources.scene.regions)):
-        area = kernels.has_bit(bits, 1 << index)
-        here = snug(area, tile, GRID)
+    for index, extent in enumerate(sources.scene.extents):
+        near = tile.intersect(extent)
+        if not near.pixels:
+            continue
+        area = kernels.has_bit(sources.scene.bits(near), 1 << index)
+        here = snug(area, near, GRID)
         if here.pixels:
             within = {key: cut(plane, tile, here) for key, plane in planes.items()}
-            tally |= _measure_region(sources, index, here.crop(area, tile), here, within)
+            tally |= _measure_region(sources, index, here.crop(area, near), here, within)
     lap("regions")
     return tally
 

@@ -38,9 +38,12 @@ void spline_line(const float *cells, const int32_t *at, const float *weights, pt
 void has_bit_u8(const uint8_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void has_bit_u16(const uint16_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void has_bit_u32(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
+void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
+                uint8_t *mask);
 void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);
+ptrdiff_t fixed_row(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float ceiling, int16_t *out);
 ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,
                      float ceiling, int64_t *sums);
 ptrdiff_t quantise(const float *plane, ptrdiff_t count, float factor, float shift, uint8_t *out, ptrdiff_t *clipped);

@@ -2,7 +2,7 @@
 """numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 import numpy as np
 
@@ -33,6 +33,8 @@ cdef extern from "planes.h" nogil:
     void has_bit_u8(const uint8_t *, ptrdiff_t, uint32_t, uint8_t *)
     void has_bit_u16(const uint16_t *, ptrdiff_t, uint32_t, uint8_t *)
     void has_bit_u32(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
+    void c_keep "keep_above"(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, uint8_t *)
+    ptrdiff_t c_fixed "fixed_row"(const float *, const uint8_t *, ptrdiff_t, float, float, int16_t *)
     void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, float *)
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
@@ -255,6 +257,19 @@ def has_bit(const few_bits[:, :] bits, uint32_t bit):
     return found
 
 
+def keep_above(const float[:, :, :] planes, float level, uint8_t[:, :] mask):
+    """Take from a mask (h, w) where a channel of planes (c, h, w) is not above a level."""
+    cdef ptrdiff_t row
+    _rows(planes.strides[2] == sizeof(float) and mask.strides[1] == 1)
+    _same(planes.shape[1], mask.shape[0])
+    _same(planes.shape[2], mask.shape[1])
+    if planes.size:
+        with nogil:
+            for row in range(mask.shape[0]):
+                c_keep(&planes[0, row, 0], planes.strides[0] // sizeof(float), planes.shape[0], mask.shape[1], level,
+                       &mask[row, 0])
+
+
 def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, float scale, int32_t bins):
     """(bins,) and how many are no number: values under a mask by ``rint((value - low) scale)``, cut to the ends."""
     cdef ptrdiff_t row, missing = 0
@@ -268,6 +283,21 @@ def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, flo
             for row in range(plane.shape[0]):
                 missing += c_histogram(&plane[row, 0], &where[row, 0], plane.shape[1], low, scale, bins, &counts[0])
     return found[:bins], missing
+
+
+def fixed_inside(const float[:, :] plane, const uint8_t[:, :] where, float one, float ceiling):
+    """(h, w) int16 and how many are no number: the plane in fixed point, cut at ``ceiling``; 0 outside the mask."""
+    cdef ptrdiff_t row, missing = 0
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _same(plane.shape[0], where.shape[0])
+    _same(plane.shape[1], where.shape[1])
+    found = np.empty((plane.shape[0], plane.shape[1]), np.int16)
+    cdef int16_t[:, ::1] out = found
+    if found.size:
+        with nogil:
+            for row in range(plane.shape[0]):
+                missing += c_fixed(&plane[row, 0], &where[row, 0], plane.shape[1], one, ceiling, &out[row, 0])
+    return found, missing
 
 
 def cover_sums(const uint8_t[:, :] mask, const float[:, :] plane, const uint8_t[:, :] where, float one, float ceiling):

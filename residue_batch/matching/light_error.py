@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from residue_batch.laps import lapped
 from residue_batch.matching.light import Light
-from residue_batch.matching.samples import Samples
+from residue_batch.matching.samples import Samples, darkest
 
 F64 = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
     holds the light, because there is none or because it is clipped or uneven, also where contrast alone finds that
     much more or less film than the fit, which may have taken the film of a board without a clean place for exposure.
     """
-    keep = np.flatnonzero((samples.image.min(1) > _DARK / 2) & (samples.reference.min(1) > _DARK))[::_THIN]
+    keep = np.flatnonzero((darkest(samples.image) > _DARK / 2) & (darkest(samples.reference) > _DARK))[::_THIN]
     window = np.searchsorted(samples.starts, keep, side="right") - 1
     starts = np.flatnonzero(np.diff(window, prepend=-1))
     if len(starts) < _CLUSTERS:

@@ -34,7 +34,7 @@ from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.laps import lapped
 from residue_batch.matching.light import Light
-from residue_batch.matching.samples import REMEDY, Fixed, Samples
+from residue_batch.matching.samples import REMEDY, Fixed, Samples, darkest
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -128,7 +128,7 @@ class _Found(NamedTuple):
 
 
 def _problem(samples: Samples, white: F32) -> _Problem:
-    keep = (samples.image.min(1) > _DARK / 2) & (samples.reference.min(1) > _DARK)
+    keep = (darkest(samples.image) > _DARK / 2) & (darkest(samples.reference) > _DARK)
     if int(keep.sum()) < _MIN_SAMPLES:
         raise Refusal("light", f"{int(keep.sum())} pixels can be used for matching the light", REMEDY)
     window = np.repeat(np.arange(len(samples.starts)), np.diff([*samples.starts, len(keep)]))[keep]
@@ -217,7 +217,7 @@ def _light(problem: _Problem, found: _Found, *, confounded: bool) -> Light:
     channels, solved = problem.channels, found.solved
     if not np.isfinite(solved).all():
         raise Refusal("light", "no gain and field explain the light of the shot", REMEDY)
-    used, trust = found.weight.min(1) > 0.5, np.clip(found.weight, 0.0, 1.0)
+    used, trust = darkest(found.weight) > 0.5, np.clip(found.weight, 0.0, 1.0)
     return Light(
         gain=tuple(float(v) for v in np.exp(solved[:channels])),
         field=tuple(float(v) for v in solved[channels : channels + 5]),

@@ -6,6 +6,7 @@ The reference's side is prepared once (``anchors_of``); each shot is then read w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import cv2
@@ -247,6 +248,11 @@ def sample_light(
     starts = np.cumsum(count) - count
     fixed = _fixed(shot, table, transform, patch, shape, shade)
     return Samples(anchors.place[chosen], image, of(anchors.base), of(anchors.bend), starts[count > 0], shape, fixed)
+
+
+def darkest(values: Array) -> Array:
+    """The smallest of the channels: (n, c) -> (n,). A reduction over so short an axis takes thirty times as long."""
+    return np.asarray(reduce(np.minimum, values.T))
 
 
 def _points(inner: NDArray[np.int64]) -> tuple[F64, F64]:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.geometry import Array, Box
 from residue_batch.step import Mask
-from residue_batch.tally import Tally, fixed
+from residue_batch.tally import CEILING, ONE, Tally
 
 CELL = 4
 """Side of a cell, px."""
@@ -35,10 +36,10 @@ class Cells(NamedTuple):
 
 def seen(plane: Array, where: Mask) -> Array:
     """Opacities as int16 fixed point where they count, 0 elsewhere; outside ``where`` anything may stand."""
-    if not plane.size:
-        return np.zeros(plane.shape, np.int16)
-    # not plane * where: NaN * 0 is NaN
-    return fixed(cv2.copyTo(plane, where.view(np.uint8), np.zeros(plane.shape, np.float32)))
+    values, missing = kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)
+    if missing:
+        raise FloatingPointError(f"{missing} opacities are no number")
+    return np.asarray(values)
 
 
 def total(values: Array) -> int:

@@ -8,20 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from residue_batch import kernels
-from residue_batch.geometry import strips
-from residue_batch.step import Array, Colour, Mask, Raw, full_scale, step
+from residue_batch.step import Colour, Mask, Raw, full_scale, step
 from residue_batch.steps.morphology import Radius, grown, reach
 
 
 def _glare_reach(grow: float) -> int:
     return reach(grow)
-
-
-def _least(planes: Array) -> Array:
-    least = planes[0]
-    for plane in planes[1:]:
-        least = np.minimum(least, plane)
-    return np.asarray(least)
 
 
 @step(version=1, halo=_glare_reach, examples=({"above": 0.9}, {"above": 0.5, "grow": "2 px", "metal_above": 0.0}))
@@ -60,7 +52,6 @@ def glare(
     """
     code = np.floor(above * full_scale(raw)).astype(raw.dtype)
     found = np.asarray(kernels.least(raw) > code)
-    for rows in strips(len(found)):
-        if metal_above > 0 and found[rows].any():
-            found[rows] &= _least(reference[:, rows]) > np.float32(metal_above)
+    if metal_above > 0:
+        kernels.keep_above(reference, metal_above, found.view(np.uint8))
     return grown(found, grow) if reach(grow) else found
