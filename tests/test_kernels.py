@@ -12,6 +12,7 @@ from residue_batch import kernels
 from residue_batch.bend import Bend
 from residue_batch.geometry import Box, Transform
 from residue_batch.matching.resample import blur, blur_weights, inside, linear_table, resample
+from residue_batch.tally import CEILING, ONE, fixed
 
 TABLE = linear_table(np.uint8, "srgb")
 TURNED = Transform.of(np.array([[1.02, 0.03, 3.4], [-0.03, 0.99, 11.7], [1e-5, -2e-5, 1.0]]))
@@ -177,3 +178,39 @@ def test_the_share_below_is_that_of_a_normal_distribution() -> None:
     expected = [0.5 * math.erfc(-v / math.sqrt(2)) for v in values]
     assert kernels.normal_below(values) == pytest.approx(expected, rel=1e-14)
     assert kernels.normal_below(np.zeros(0)).size == 0
+
+
+# planes of a tile ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_least_share_is_the_smallest_channel_over_full_scale(dtype: type, channels: int) -> None:
+    full = np.iinfo(dtype).max
+    codes = RANDOM.integers(0, full, (40, 2100, channels), dtype, endpoint=True)
+    expected = (codes.min(axis=2) / np.float32(full)).astype(np.float32)
+    for planes in (np.moveaxis(codes, -1, 0), np.ascontiguousarray(np.moveaxis(codes, -1, 0))):
+        np.testing.assert_array_equal(kernels.least_share(planes, full), expected)
+        np.testing.assert_array_equal(kernels.least_share(planes[:, 3:, 7:], full), expected[3:, 7:])
+
+
+def test_a_mask_keeps_what_is_above_in_every_channel() -> None:
+    planes, mask = RANDOM.random((3, 50, 1200), np.float32), RANDOM.random((50, 1200)) < 0.3
+    mask[10:20] = False
+    planes[1, 30, 40], mask[30, 40] = np.nan, True
+    expected = mask & (planes > 0.5).all(axis=0)
+    kernels.keep_above(planes, 0.5, mask.view(np.uint8))
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.any()
+    with pytest.raises(ValueError, match="shape"):
+        kernels.keep_above(planes[:, 1:], 0.5, mask.view(np.uint8))
+
+
+def test_fixed_point_counts_inside_the_mask_only() -> None:
+    plane, where = RANDOM.normal(0, 1, (30, 2100)).astype(np.float32), RANDOM.random((30, 2100)) < 0.5
+    plane[~where] = np.nan
+    values, missing = kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)
+    np.testing.assert_array_equal(values, np.where(where, fixed(np.where(where, plane, np.float32(0))), 0))
+    assert missing == 0
+    plane[where] = np.nan
+    assert kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)[1] == where.sum()

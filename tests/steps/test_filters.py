@@ -40,6 +40,20 @@ def test_a_full_mask_takes_the_short_way_to_the_same_bits(shape: tuple[int, int]
     )
 
 
+@pytest.mark.parametrize("sigma", [2.0, 20.0])
+def test_a_plane_of_many_strips_and_stretches_is_smoothed_as_its_parts_are(sigma: float) -> None:
+    random = np.random.default_rng(8)
+    plane, where = random.random((300, 1301), np.float32), random.random((300, 1301)) < 0.999
+    whole, reach = gaussian(plane, where=where, sigma=sigma), gaussian_radius(sigma)
+    np.testing.assert_allclose(whole, oracle(plane, where, sigma), atol=2e-6)
+    for top, left in ((0, 0), (37, 401), (110, 950), (189, 1201)):
+        inner = slice(top, top + 111), slice(left, left + 100)
+        outer = tuple(slice(max(part.start - reach, 0), part.stop + reach) for part in inner)
+        part = gaussian(plane[outer], where=where[outer], sigma=sigma)
+        off = tuple(slice(a.start - b.start, a.start - b.start + 111) for a, b in zip(inner, outer, strict=True))
+        np.testing.assert_array_equal(part[off][: 300 - top, :100], whole[inner])
+
+
 def test_a_constant_stays_constant_up_to_the_edges_of_frame_and_mask() -> None:
     plane = np.where(WHERE, np.float32(0.7), np.float32(np.nan))
     smooth = gaussian(plane, where=WHERE, sigma=2.0)
