@@ -18,14 +18,15 @@ WIDE int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_
     memset(out, 0, (size_t)(rows * cols));
     for (ptrdiff_t r = 0; r < rows; r++) {
         const uint8_t *restrict in = mask + r * step;
-        uint8_t any = 0;
-        for (ptrdiff_t i = 0; i < cols; i++) {
-            line[i] = in[i] ^ invert;
-            any |= line[i];
-        }
-        if (!any)
+        if (!memchr(in, !invert, (size_t)cols))
+            continue; /* nothing here grows */
+        if (!memchr(in, invert, (size_t)cols)) {
+            const ptrdiff_t first = r > radius ? r - radius : 0, last = r + radius < rows ? r + radius : rows - 1;
+            memset(out + first * cols, 1, (size_t)((last - first + 1) * cols));
             continue;
-        memcpy(grown, line, (size_t)cols);
+        }
+        for (ptrdiff_t i = 0; i < cols; i++)
+            grown[i] = line[i] = in[i] ^ invert;
         int wide = 0;
         for (int k = radius; k >= 0; k--) {
             while (wide < half[k]) {
