@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 import google_crc32c
 import numpy as np
 from numcodecs import blosc  # type: ignore[import-untyped]
-from xxhash import xxh3_128_digest, xxh3_128_hexdigest
+from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from residue_batch import kernels
 from residue_batch.canonical import canonical, digest
@@ -136,8 +136,8 @@ def _quantise(plane: Array, out: Array, offset: float, scale: float) -> int:
     return clipped
 
 
-def _shard(block: Array, side: int) -> bytes:
-    """A Zarr 3 shard of a uint8 (c, h, w) block: inner chunks, then their index, each with its crc32c.
+def _shard(block: Array, side: int) -> list[bytes]:
+    """A Zarr 3 shard of a uint8 (c, h, w) block, in parts: inner chunks, then their index, each with its crc32c.
 
     Encoded here because zarr needs 2.5 ms for any shard, however small, and a tile has a dozen.
     Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
@@ -157,7 +157,7 @@ def _shard(block: Array, side: int) -> bytes:
         index[c, top, left] = end, len(coded) + 4
         end += len(coded) + 4
     ended = index.tobytes()
-    return b"".join((*parts, ended, _checksum(ended)))
+    return [*parts, ended, _checksum(ended)]
 
 
 def _written(path: Path, layout: Layout, array: str, level: int) -> Array:
@@ -193,11 +193,13 @@ def _write(path: str, layout: Layout, array: str, level: int, box: Box, block: A
     Two writers of a tile write the same bytes, so nothing is cut off before it is written over: a second
     one that is killed leaves the shard as whole as it was.
     """
-    data = _shard(block, layout.shard(level))
+    digested = xxh3_128()
     with open(f"{path}/{file_of(layout, array, level, box)}", "wb", opener=_in_place) as file:
-        file.write(data)
+        for part in _shard(block, layout.shard(level)):
+            file.write(part)
+            digested.update(part)
         file.truncate()
-    return xxh3_128_digest(data)
+    return digested.digest()
 
 
 @lapped("write")
