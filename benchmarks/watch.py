@@ -94,15 +94,16 @@ def rates(moments: Sequence[float], samples: Sequence[Sample], workers: int) -> 
     """Seconds by the clock and of the CPU per board, once a run has settled; peaks of memory, MB.
 
     That is when each worker has done its first board and a third of all are done: until then tables and report are
-    loaded beside the measuring.
+    loaded beside the measuring. It is the median over the boards, taken by as many at once as there are workers: what
+    else the machine does comes in bursts.
     """
     first = min(max(workers, len(moments) // 3), len(moments) - 1)
-    begin, end = moments[first - 1] if first else samples[0].at, moments[-1]
-    boards = len(moments) - first
-    cpu = np.interp([begin, end], [s.at for s in samples], [s.cpu_s for s in samples])
+    at = np.array([samples[0].at, *moments])[first:]
+    cpu = np.interp(at, [s.at for s in samples], [s.cpu_s for s in samples])
+    together = min(workers, len(at) - 1)
     return {
-        "board_s": (end - begin) / boards,
-        "board_cpu_s": float(cpu[1] - cpu[0]) / boards,
+        "board_s": float(np.median(at[together:] - at[:-together])) / together,
+        "board_cpu_s": float(np.median(cpu[together:] - cpu[:-together])) / together,
         "first_s": moments[0] - samples[0].at,
         "tree_mb": max(s.tree for s in samples) / 1e6,
         "process_mb": max(s.largest for s in samples) / 1e6,

@@ -133,6 +133,15 @@ def test_speed_counts_once_a_run_has_settled() -> None:
     }  # fmt: skip
     assert watch.rates([0.5, *moments[1:]], samples, 1)["board_s"] == 1.0
     assert watch.rates([1.0, 3.0], samples, 1)["board_s"] == 2.0
+    assert watch.rates([3.0], samples, 1)["board_s"] == 3.0
+
+
+def test_a_burst_of_other_work_does_not_count() -> None:
+    samples = [watch.Sample(float(at), float(at), 0, 0) for at in range(40)]
+    alone = [*range(1, 10), *range(15, 20)]
+    assert watch.rates(alone, samples, 1)["board_s"] == 1.0
+    pairs = [moment + late for moment in range(1, 12, 2) for late in (0.0, 0.2)]
+    assert watch.rates(pairs, samples, 2)["board_s"] == 1.0
 
 
 def test_the_bare_pool_measures_what_the_run_measures(
