@@ -4,10 +4,10 @@
                                [--plantcv PYTHON] [--folder DIR] [--json FILE]
 
 Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians; limits are held
-against the fastest turns, because other work only ever slows one. MP are input pixels of both shots; speed counts from
-the first third of the boards on, so that no import is in it. ``MP per CPU s`` is what one core does when it does
-nothing else: other work disturbs it least, so ratios are made of it. Ends with 1 if a limit of ``limits.csv`` is
-missed, or a way fails.
+against the fastest turns, because other work only ever slows one. MP are input pixels of both shots; speed is that of
+the median board after the first third, so that no import is in it. ``MP per CPU s`` is what one core does when it
+does nothing else: other work disturbs it least, so ratios are made of it. Ends with 1 if a limit of ``limits.csv``
+is missed, or a way fails.
 """
 
 from __future__ import annotations
