@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import stat
 import statistics
 import sys
 import tempfile
@@ -80,10 +81,18 @@ def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str, w
         python = plantcv if way.name in OPTIONAL else sys.executable
         return watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
     finally:
-        # emptied, not removed: for minutes after files were removed, ext4 is slow to find a place for new ones
-        for file in out.rglob("*"):
-            if file.is_file():
-                os.truncate(file, 0)
+        emptied(out)
+
+
+def emptied(folder: Path) -> None:
+    """Take what files hold, and leave them: for minutes after files were removed, ext4 is slow to make new ones.
+
+    What else has a name elsewhere, like a photograph that a way has linked, keeps what it holds.
+    """
+    for file in folder.rglob("*"):
+        state = file.lstat()
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1:
+            os.truncate(file, 0)
 
 
 def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> dict[str, Any]:

@@ -136,6 +136,19 @@ def test_speed_counts_once_a_run_has_settled() -> None:
     assert watch.rates([3.0], samples, 1)["board_s"] == 3.0
 
 
+def test_what_a_way_wrote_is_emptied_and_a_photograph_that_it_linked_is_not(tmp_path: Path) -> None:
+    out, photograph = tmp_path / "out", tmp_path / "a.jpg"
+    (out / "deep").mkdir(parents=True)
+    photograph.write_bytes(b"light")
+    (out / "hard.jpg").hardlink_to(photograph)
+    (out / "soft.jpg").symlink_to(photograph)
+    (out / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (out / "deep" / "written").write_bytes(b"planes")
+    speed.emptied(out)
+    assert photograph.read_bytes() == b"light"
+    assert (out / "deep" / "written").read_bytes() == b""
+
+
 def test_a_burst_of_other_work_does_not_count() -> None:
     samples = [watch.Sample(float(at), float(at), 0, 0) for at in range(40)]
     alone = [*range(1, 10), *range(15, 20)]
