@@ -187,19 +187,24 @@ def _in_place(name: str, flags: int) -> int:
     return os.open(name, flags & ~os.O_TRUNC, 0o666)
 
 
-def _write(path: str, layout: Layout, array: str, level: int, box: Box, block: Array) -> bytes:
-    """Write one shard; ``box`` in pixels of the level. Returns its digest.
+def _put(file: str, parts: Iterable[bytes]) -> bytes:
+    """Write a file over what is there. Returns its digest.
 
-    Two writers of a tile write the same bytes, so nothing is cut off before it is written over: a second
-    one that is killed leaves the shard as whole as it was.
+    Two writers write the same bytes, so nothing is cut off before it is written over: a second one
+    that is killed leaves the file as whole as it was.
     """
     digested = xxh3_128()
-    with open(f"{path}/{file_of(layout, array, level, box)}", "wb", opener=_in_place) as file:
-        for part in _shard(block, layout.shard(level)):
-            file.write(part)
+    with open(file, "wb", opener=_in_place) as stream:
+        for part in parts:
+            stream.write(part)
             digested.update(part)
-        file.truncate()
+        stream.truncate()
     return digested.digest()
+
+
+def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: Array) -> bytes:
+    """Write one shard; ``box`` in pixels of the level. Returns its digest."""
+    return _put(f"{path}/{file_of(layout, array, level, box)}", _shard(block, layout.shard(level)))
 
 
 @lapped("write")
@@ -268,7 +273,7 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
         for level in range(layout.tile_levels):
             block = kernels.halved(block, array == IMAGE) if level else block
             box = Box(*(-(-side >> level) for side in tile))
-            found = _write(os.fspath(path), layout, array, level, box, block)
+            found = _write(path, layout, array, level, box, block)
             tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(found, "<i8"), 1])
     lap("write", tile.pixels, tile.pixels * len(layout.keys))
     return tally
@@ -298,18 +303,15 @@ def close(path: str | Path, layout: Layout, tally: Tally) -> None:
             block = kernels.halved(block, array == IMAGE)
             for box in layout.boxes(level):
                 part = block[:, box.top : box.bottom, box.left : box.right]
-                written = _write(os.fspath(path), layout, array, level, box, part)
-                files[file_of(layout, array, level, box)] = written.hex()
+                files[file_of(layout, array, level, box)] = _write(path, layout, array, level, box, part).hex()
     names = [f"{path}/{name}" for name in (*_folders(layout), *files)]
     with ThreadPoolExecutor(FLUSHES) as pool:
         # one by one, each waits for the file system's journal; together they wait once
         list(pool.map(_flush, [names[i::FLUSHES] for i in range(FLUSHES)]))
     clipped = {str(key): int(tally.get(f"clipped/{key}", 0)) for key in layout.scalars}
-    marker, partial = path / MARKER, path / f"{MARKER}.partial"
-    partial.write_bytes(_marker(files, clipped).encode())
-    _flush([partial])
-    partial.replace(marker)
-    _flush([marker.parent, path, path.parent])
+    # half a marker is none: it holds its own digest
+    _put(f"{path}/{MARKER}", [_marker(files, clipped).encode()])
+    _flush([path / MARKER, (path / MARKER).parent, path, path.parent])
 
 
 def _flush(names: Iterable[str | Path]) -> None:

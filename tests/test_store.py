@@ -275,6 +275,18 @@ def test_a_store_without_its_marker_is_incomplete(copy: Path) -> None:
         read_plane(copy, "observable")
 
 
+@pytest.mark.parametrize("rest", [b"", b"\0" * 64])
+def test_half_a_marker_is_none(copy: Path, rest: bytes) -> None:
+    marker = copy / "complete" / "zarr.json"
+    whole = marker.read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        marker.write_bytes(whole[:length] + rest)
+        assert not is_complete(copy)
+        assert verify(copy)[0].file == "complete/zarr.json"
+    marker.write_bytes(whole)
+    assert verify(copy) == []
+
+
 def test_a_folder_that_is_no_store_is_incomplete(tmp_path: Path) -> None:
     assert not is_complete(tmp_path)
     assert not is_complete(tmp_path / "nothing")
