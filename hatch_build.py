@@ -21,8 +21,9 @@ KERNELS = HERE / "residue_batch" / "kernels"
 FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 MODULES = {
     "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c"),
+    "masks": ("masks.pyx", "masks.c"),
     "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c"),
-    "planes": ("planes.pyx", "planes.c", "shapes.c", "smoothing.c"),
+    "planes": ("planes.pyx", "planes.c", "smoothing.c"),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,10 @@ from residue_batch.matching.light import Light, same_light
 from residue_batch.matching.lights import agreed, lights_of
 from residue_batch.matching.quality import Quality, board_points, quality_of
 from residue_batch.matching.registration import Registration, grey, register
-from residue_batch.matching.resample import Tone, code_table, linear_table
+from residue_batch.matching.resample import linear_table, tables_of
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude
+from residue_batch.passes import fused
 from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
@@ -60,6 +61,11 @@ class Setting:
     thumb: int = 512
     """Longest side of a thumbnail, px; 0 for none."""
     cards: Cards = NO_CARDS
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """The program's passes as they are run."""
+        return tuple(map(fused, self.program.passes))
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -274,17 +280,12 @@ def matched(board: Board, part: Mapping[str, Match | Refusal]) -> Board:
 # fit and measure -----------------------------------------------------------------
 
 
-@lru_cache
-def _tables(dtype: str, tone: Tone) -> tuple[Array, Array]:
-    return linear_table(dtype, tone), code_table(dtype, tone)
-
-
 def sources_of(board: Board) -> Sources:
     """What the built-in planes of a matched board are made of; its pixels are read here if need be."""
     views = {}
     for phase in PHASES:
         shot, match = _shot(board, phase), board.matches[phase]
-        tables = _tables(shot.pixels.dtype.name, shot.tone)
+        tables = tables_of(shot.pixels.dtype.str, shot.tone)
         shade = _shade(board, phase, shot, match.transform)
         views[phase] = View(shot.pixels, shot.valid, *tables, match.transform, match.light, shade)
     return Sources(board.setting.program, _scene(board), views)
@@ -293,7 +294,7 @@ def sources_of(board: Board) -> Sources:
 def fit(board: Board, item: tuple[int, Box]) -> Tally:
     """One tile of pass ``item[0]``; the tally names its pass."""
     number, tile = item
-    return fit_tile(board.setting.program.passes[number], sources_of(board), tile, board.fits)
+    return fit_tile(board.setting.passes[number], sources_of(board), tile, board.fits)
 
 
 def fitted(board: Board, tally: Tally) -> Board:
@@ -316,7 +317,7 @@ def measure(board: Board, tile: Box) -> Tally:
     setting, sources = board.setting, sources_of(board)
     program, inner = setting.program, tile.intersect(sources.scene.extent)
     box = tile if program.keep else inner
-    planes = walk(program.passes[-1], sources, box, board.fits) if box.pixels else {}
+    planes = walk(setting.passes[-1], sources, box, board.fits) if box.pixels else {}
     tally: Tally = {"tiles": count(1)}
     if inner.pixels:
         here = {key: cut(plane, box, inner) for key, plane in planes.items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from residue_batch.program import Key, Node, Pass
 
@@ -45,3 +47,25 @@ def _pass(targets: Iterable[Key], nodes: Mapping[Key, Node], fits: tuple[Key, ..
             last[read] = max(last.get(read, 0), index)
     frees = tuple(tuple(key for key, at in last.items() if at == index) for index in range(len(order)))
     return Pass(order, tuple(margin[node.key] for node in order), frees, fits)
+
+
+def fused(visit: Pass) -> Pass:
+    """The pass as it is run: a plane that one step alone reads, pixel by pixel, is made and read in one go.
+
+    Which steps can is said by the one that makes the plane (``fuses``).
+    """
+    readers = Counter(read for node in visit.nodes for read in node.reads)
+    work = {n.key: (n, m, f) for n, m, f in zip(visit.nodes, visit.margins, visit.frees, strict=True)}
+    for node, margin, frees in list(work.values()):
+        made = work.get(node.inputs[-1]) if node.step and node.inputs and node.inputs[-1] in frees else None
+        if made is None or readers[made[0].key] > 1:
+            continue
+        maker, step = made[0], made[0].step
+        if step is None or node.step is None or node.step.name not in step.definition.fuses:
+            continue
+        inputs = (*node.inputs[:-1], *maker.inputs)
+        both = replace(maker, key=node.key, step=replace(step, into=node.step.name), inputs=inputs)
+        del work[maker.key]
+        work[node.key] = both, margin, tuple(key for key in (*made[2], *frees) if key != maker.key)
+    nodes, margins, frees_of = zip(*work.values(), strict=True) if work else ((), (), ())
+    return replace(visit, nodes=nodes, margins=margins, frees=frees_of)

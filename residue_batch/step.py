@@ -20,9 +20,10 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,7 +72,7 @@ GIVEN = ("where", "at", "frame", "fitted")
 
 def full_scale(array: Array) -> int:
     """The code value of full scale of a raw plane; 1 for float planes."""
-    return int(np.iinfo(array.dtype).max) if array.dtype.kind == "u" else 1
+    return (1 << 8 * array.itemsize) - 1 if array.dtype.kind == "u" else 1
 
 
 class ParameterError(ValueError):
@@ -235,6 +236,7 @@ class Step:
     halo: int | Callable[..., int]
     fit: Fit | None
     examples: tuple[Mapping[str, Any], ...] = ({},)
+    fuses: Mapping[str, Callable[..., Array]] = field(default_factory=dict)
 
     @property
     def reads_where(self) -> bool:
@@ -259,6 +261,7 @@ def step(
     name: str | None = None,
     check: Callable[..., None] | None = None,
     examples: tuple[Mapping[str, Any], ...] = ({},),
+    fuses: Mapping[str, Callable[..., Array]] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Register a function as a step.
 
@@ -278,6 +281,10 @@ def step(
         do not fit together.
     examples
         Sets of parameters as they stand in YAML: the contract suite tries each.
+    fuses
+        By the name of a point-wise step that reads the plane last of its inputs, a function which makes that
+        step's plane at once, bit by bit the same. It takes the other inputs of that step (which has no parameters),
+        then what this one takes.
     """
 
     def register(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -288,7 +295,7 @@ def step(
         # a module that is read again may register its steps again
         if known is not None and origin(known.function) != origin(function):
             raise TypeError(f"two steps are named {signature.name!r}")
-        STEPS[signature.name] = Step(signature, version, function, halo, fit, examples)
+        STEPS[signature.name] = Step(signature, version, function, halo, fit, examples, fuses)
         return function
 
     return register
@@ -296,8 +303,13 @@ def step(
 
 def call_with(function: Callable[..., Any], *planes: Any, **keywords: Any) -> Any:
     """Call ``function`` with those keywords that it names."""
-    accepted = inspect.signature(function).parameters
+    accepted = _names(function)
     return function(*planes, **{k: v for k, v in keywords.items() if k in accepted})
+
+
+@lru_cache(maxsize=256)
+def _names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
 
 
 @dataclass(frozen=True)
@@ -307,10 +319,12 @@ class Bound:
     name: str
     version: int
     parameters: tuple[tuple[str, Any], ...]
+    into: str = ""
+    """The step that is done at once, where the two are fused."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # without the cached halo: equal values give equal bytes
-        return Bound, (self.name, self.version, self.parameters)
+        return Bound, (self.name, self.version, self.parameters, self.into)
 
     @property
     def definition(self) -> Step:
@@ -328,7 +342,8 @@ class Bound:
     def __call__(self, *planes: Any, **given: Any) -> Array:
         definition = self.definition
         wanted = {k: given[k] for k in definition.signature.given}
-        return definition.function(*planes, **wanted, **dict(self.parameters))
+        function = definition.fuses[self.into] if self.into else definition.function
+        return function(*planes, **wanted, **dict(self.parameters))
 
     def fit_chunk(self, *planes: Any, **given: Any) -> Tally:
         """The part of one tile in the fit."""

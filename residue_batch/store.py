@@ -59,6 +59,8 @@ from residue_batch.tally import Tally, count, select
 CODER: Literal["lz4"] = "lz4"
 EFFORT, BITS, BLOCK = 5, 2, 1 << 16
 FLUSHES = 16
+EMPTY = (1 << 64) - 1
+"""In the index of a shard, a chunk that is not there."""
 # its threads would put blocks down in any order, and the same board gives the same bytes
 blosc.use_threads = False
 MARKER, META = "complete/zarr.json", "zarr.json"
@@ -143,7 +145,7 @@ def _shard(block: Array, side: int) -> list[bytes]:
     Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
     """
     inner = inner_of(side)
-    index = np.full((block.shape[0], side // inner, side // inner, 2), np.iinfo(np.uint64).max, "<u8")
+    index = np.full((block.shape[0], side // inner, side // inner, 2), EMPTY, "<u8")
     parts: list[bytes] = []
     end = 0
     for c, top, left in np.ndindex(block.shape[0], -(-block.shape[1] // inner), -(-block.shape[2] // inner)):
@@ -171,7 +173,7 @@ def _written(path: Path, layout: Layout, array: str, level: int) -> Array:
         index = np.frombuffer(data[-16 * count * (side // inner) ** 2 - 4 : -4], "<u8").reshape(shape)
         for c, i, j in np.ndindex(*shape[:3]):
             start, length = (int(v) for v in index[c, i, j])
-            if start == np.iinfo(np.uint64).max:
+            if start == EMPTY:
                 continue
             chunk = np.frombuffer(blosc.decompress(data[start : start + length - 4]), np.uint8).reshape(inner, inner)
             part = whole[c, box.top + i * inner : box.bottom, box.left + j * inner : box.right][:inner, :inner]
@@ -269,7 +271,7 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
             if key in layout.scalars:
                 tally[f"clipped/{key}"] = count(_quantise(planes[key], channel, *layout.code(key)))
             else:
-                np.multiply(planes[key], np.uint8(SEEN if array == IMAGE else 1), out=channel)
+                np.multiply(planes[key].view(np.uint8), np.uint8(SEEN if array == IMAGE else 1), out=channel)
         for level in range(layout.tile_levels):
             block = kernels.halved(block, array == IMAGE) if level else block
             box = Box(*(-(-side >> level) for side in tile))

@@ -68,7 +68,7 @@ def _light(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 def _raw(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     view = sources.views[node.key.phase]
     if not node.inputs:
-        return np.moveaxis(view.pixels[box.within(Box.whole(view.pixels.shape))], -1, 0)
+        return view.pixels[box.within(Box.whole(view.pixels.shape))].transpose(2, 0, 1)
     codes, taken = view.codes, read(node.inputs[0])
     planes = np.empty(taken.shape, codes.dtype)
     for plane, light in zip(planes, taken, strict=True):
@@ -118,14 +118,8 @@ def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
     reads = builtin_reads("observable", sources.program.reference)
     outline, ignored, valid_before, valid_after, *colours = (read(key) for key in node.inputs[: len(reads)])
-    observable = outline & ~ignored
-    observable &= valid_before
-    observable &= valid_after
-    if colours:
-        observable &= contrast(*colours)
-    for key in node.inputs[len(reads) :]:
-        observable &= ~read(key)
-    return observable
+    shown = [outline, valid_before, valid_after, *([contrast(*colours)] if colours else [])]
+    return kernels.in_all(shown, [ignored, *(read(key) for key in node.inputs[len(reads) :])])
 
 
 MAKERS: dict[str, Callable[[Sources, Node, Box, Read], Array]] = {
@@ -251,21 +245,14 @@ def _measure_region(sources: Sources, index: int, area: Array, box: Box, planes:
     return tally
 
 
-def _shrunk(plane: Array, scale: int) -> Array:
-    """uint8 (h, w[, c]) block means; blocks at the right and bottom edge may be partial."""
+def _shrunk(plane: Array, down: int, across: int) -> Array:
+    """uint8 (h, w[, c]) means of blocks of ``down`` x ``across`` px; at the right and bottom they may be partial."""
     height, width = plane.shape[:2]
-    missing = (-height % scale, -width % scale)
+    missing = (-height % down, -width % across)
     if any(missing):
         plane = cv2.copyMakeBorder(plane, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    size = (plane.shape[1] // scale, plane.shape[0] // scale)
+    size = (plane.shape[1] // across, plane.shape[0] // down)
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
-
-
-def _halved(shot: Array, scale: int) -> Array:
-    """(h, w, c) block means by halving; ``scale`` is a power of two."""
-    for _ in range(scale.bit_length() - 1):
-        shot = _shrunk(shot, 2).reshape(-(-shot.shape[0] // 2), -(-shot.shape[1] // 2), shot.shape[2])
-    return shot
 
 
 def _grey(plane: Array) -> Array:
@@ -281,20 +268,18 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
 
     ``scale`` divides the tile size, so blocks never straddle tiles. The eye needs few pixels of a block.
     """
-    fine, coarse = min(scale, 2), min(scale, 4)
-    each = (slice(None, None, coarse),) * 2
+    few = min(scale, 4)
+    each = (slice(None, None, few),) * 2
 
     def small(sparse: Array) -> Array:
-        return _shrunk(sparse, scale // coarse)
+        return _shrunk(sparse, scale // few, scale // few)
 
     pictures: dict[str, Array] = {}
     for phase in PHASES:
         raw = planes[Key("raw", phase)]
-        if raw.strides[0] == raw.itemsize:  # as decoded: halved again and again, which OpenCV does fastest
-            shot = _halved(np.moveaxis(raw, 0, -1), scale)
-        else:
-            parts = [_shrunk(np.ascontiguousarray(plane[::fine, ::fine]), scale // fine) for plane in raw]
-            shot = np.stack(parts, axis=-1)
+        # as decoded, channels lie side by side
+        parts = [raw.transpose(1, 2, 0)] if raw.strides[0] == raw.itemsize else raw
+        shot = np.dstack([_shrunk(part[::few], scale // few, scale) for part in parts])
         pictures[f"raw.{phase}"] = shot if raw.dtype == np.uint8 else (shot >> 8).astype(np.uint8)
         shown = shown_plane(sources.program, phase)
         if shown is not None:

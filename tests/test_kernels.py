@@ -214,3 +214,47 @@ def test_fixed_point_counts_inside_the_mask_only() -> None:
     assert missing == 0
     plane[where] = np.nan
     assert kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)[1] == where.sum()
+
+
+def test_what_is_in_all_masks_and_in_no_other() -> None:
+    first, second, third = (RANDOM.random((70, 90)) < 0.5 for _ in range(3))
+    found = kernels.in_all([first[3:, 5:], second[:-3, :-5]], [third[3:, 5:]])
+    np.testing.assert_array_equal(found, first[3:, 5:] & second[:-3, :-5] & ~third[3:, 5:])
+    assert kernels.in_all([first[:0]]).shape == (0, 90)
+    with pytest.raises(ValueError, match="shapes differ"):
+        kernels.in_all([first], [second[1:]])
+
+
+@pytest.mark.parametrize(("size", "width"), [(3, 200), (8, 64), (8, 130), (21, 17)])
+def test_cells_take_each_pixel_by_how_near_they_are(size: int, width: int) -> None:
+    plane, where = RANDOM.normal(0, 3, (50, width)).astype(np.float32), RANDOM.random((50, width)) < 0.8
+    plane[where & (RANDOM.random(where.shape) < 0.01)] = 1e6
+    plane[~where] = np.nan
+    rows, columns = (2 * np.arange(length, dtype=np.int32) + 1 + size for length in plane.shape)
+    parts = 2 * size
+    sums, missing = kernels.cell_sums(
+        plane,
+        where.view(np.uint8),
+        rows // parts,
+        rows % parts,
+        columns // parts,
+        columns % parts,
+        parts,
+        4096.0,
+        100.0,
+    )
+    expected = np.zeros_like(sums)
+    values = np.rint(np.clip(np.where(where, plane, 0), -100, 100) * 4096).astype(np.int64)
+    for down in (0, 1):
+        for right in (0, 1):
+            high = rows % parts if down else parts - rows % parts
+            wide = columns % parts if right else parts - columns % parts
+            at = np.ix_(rows // parts + down, columns // parts + right)
+            for total, part in zip(expected, (values, where.astype(np.int64)), strict=True):
+                np.add.at(total, at, part * (high[:, None] * wide[None, :]).astype(np.int64))
+    np.testing.assert_array_equal(sums, expected)
+    assert missing == 0
+    plane[where] = np.nan
+    assert kernels.cell_sums(
+        plane, where.view(np.uint8), rows // parts, rows % parts, columns // parts, columns % parts, parts, 1.0, 1.0
+    )[1] == np.count_nonzero(where)

@@ -20,12 +20,12 @@ from residue_batch.tile import _shrunk
 def test_tiles_make_the_picture_that_the_whole_makes(height: int, width: int, tile: int, scale: int) -> None:
     plane = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), np.uint8)
     tally = {
-        f"thumb/x/{b.top}/{b.left}": _shrunk(plane[b.top : b.bottom, b.left : b.right], scale)
+        f"thumb/x/{b.top}/{b.left}": _shrunk(plane[b.top : b.bottom, b.left : b.right], scale, scale)
         for b in tiles((height, width), tile)
     }
     made = assemble(tally, "x", Box(0, 0, height, width), scale)
     assert made is not None
-    assert np.array_equal(made, _shrunk(plane, scale))
+    assert np.array_equal(made, _shrunk(plane, scale, scale))
 
 
 def test_a_picture_that_was_not_made_is_none() -> None:

@@ -1,7 +1,8 @@
 """Compiled inner loops: numpy arrays in, numpy arrays out, one pass over a tile each.
 
-The C files are the arithmetic; ``colour`` (photographs), ``matching`` (registration and light) and ``planes`` (single
-planes) check shapes and allocate. Whatever is not worth a loop of its own stays with numpy and OpenCV.
+The C files are the arithmetic; ``colour`` (photographs), ``masks``, ``matching`` (registration and light) and
+``planes`` (single planes) check shapes and allocate. Whatever is not worth a loop of its own stays with numpy and
+OpenCV.
 """
 
 from residue_batch.kernels.colour import (
@@ -15,6 +16,7 @@ from residue_batch.kernels.colour import (
     scaled,
     unmix,
 )
+from residue_batch.kernels.masks import grow_mask, has_bit, in_all, keep_above, open_areas
 from residue_batch.kernels.matching import (
     cubic_window,
     light_sums,
@@ -27,14 +29,10 @@ from residue_batch.kernels.planes import (
     cell_sums,
     cover_sums,
     fixed_inside,
-    grow_mask,
     halved,
-    has_bit,
     histogram,
-    keep_above,
     least,
     least_share,
-    open_areas,
     quantise,
     smooth_grid,
     smooth_inside,
@@ -55,6 +53,7 @@ __all__ = [
     "halved",
     "has_bit",
     "histogram",
+    "in_all",
     "keep_above",
     "least",
     "least_share",

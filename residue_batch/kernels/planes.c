@@ -56,24 +56,53 @@ SHARES(least_share_u16, uint16_t, least_u16)
 
 /* ---- cells and fields -------------------------------------------------------------------- */
 
-/* Fixed point of a row, 0 outside the mask; its lines of sums and numbers, each row by its weights for the cells
- * above and below. Doubles hold such integers exactly. Returns how many are no number. */
-WIDE ptrdiff_t cell_rows(const float *restrict plane, const uint8_t *restrict where, ptrdiff_t count, float one,
-                         float largest, int32_t up, int32_t down, double *restrict sums_up, double *restrict sums_down,
+/* Adds up to ``CELL_ROWS`` rows of one cell to its lines of sums and numbers: fixed point, 0 outside the mask; row k
+ * counts ``up[k]`` times for the cell above and ``down[k]`` times for the one below. Doubles hold such integers
+ * exactly. The rows lie side by side, so that sums stay in registers. Returns how many are no number. */
+WIDE ptrdiff_t cell_rows(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step,
+                         ptrdiff_t rows, ptrdiff_t count, float one, float largest, const int32_t *up,
+                         const int32_t *down, double *restrict sums_up, double *restrict sums_down,
                          int32_t *restrict number_up, int32_t *restrict number_down)
 {
-    int32_t none = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const float p = where[i] ? plane[i] : 0.0f;
-        const float least = p > -largest ? p : -largest, within = least < largest ? least : largest;
-        const double fixed = (double)__builtin_rintf(within * one);
-        sums_up[i] += fixed * up;
-        sums_down[i] += fixed * down;
-        number_up[i] += where[i] * up;
-        number_down[i] += where[i] * down;
-        none += p != p;
+    enum { SIDE = 64 };
+    float fixed[CELL_ROWS][SIDE] = {{0}};
+    int32_t in[CELL_ROWS][SIDE] = {{0}}, high[CELL_ROWS] = {0}, low[CELL_ROWS] = {0};
+    ptrdiff_t missing = 0;
+    for (ptrdiff_t k = 0; k < rows; k++) {
+        high[k] = up[k];
+        low[k] = down[k];
     }
-    return none;
+    for (ptrdiff_t start = 0; start < count; start += SIDE) {
+        const ptrdiff_t here = count - start < SIDE ? count - start : SIDE;
+        int32_t none = 0;
+        for (ptrdiff_t k = 0; k < rows; k++) {
+            const float *restrict row = plane + k * plane_step + start;
+            const uint8_t *restrict mask = where + k * where_step + start;
+            for (ptrdiff_t i = 0; i < here; i++) {
+                const float p = mask[i] ? row[i] : 0.0f;
+                const float least = p > -largest ? p : -largest, within = least < largest ? least : largest;
+                fixed[k][i] = __builtin_rintf(within * one);
+                in[k][i] = -(int32_t)mask[i];
+                none += p != p;
+            }
+        }
+        missing += none;
+        for (ptrdiff_t i = 0; i < here; i++) {
+            double above = sums_up[start + i], below = sums_down[start + i];
+            int32_t number_above = number_up[start + i], number_below = number_down[start + i];
+            for (int k = 0; k < CELL_ROWS; k++) {
+                above += (double)fixed[k][i] * high[k];
+                below += (double)fixed[k][i] * low[k];
+                number_above += in[k][i] & high[k];
+                number_below += in[k][i] & low[k];
+            }
+            sums_up[start + i] = above;
+            sums_down[start + i] = below;
+            number_up[start + i] = number_above;
+            number_down[start + i] = number_below;
+        }
+    }
+    return missing;
 }
 
 /* Takes a line of sums apart into cells: pixel i lies ``share[i]`` (of ``parts``) of the way from cell ``cell[i]`` to
@@ -129,36 +158,23 @@ WIDE void spline_line(const float *restrict cells, const int32_t *restrict at, c
     }
 }
 
-/* Whether a bit is set. */
-#define HAS_BIT(NAME, BITS)                                                                                            \
-    WIDE void NAME(const BITS *restrict bits, ptrdiff_t count, uint32_t bit, uint8_t *restrict out)                    \
-    {                                                                                                                  \
-        for (ptrdiff_t i = 0; i < count; i++)                                                                          \
-            out[i] = (bits[i] & (BITS)bit) != 0;                                                                       \
-    }
-
-HAS_BIT(has_bit_u8, uint8_t)
-HAS_BIT(has_bit_u16, uint16_t)
-HAS_BIT(has_bit_u32, uint32_t)
-
-/* Takes from a mask where a channel of a row is not above a level. */
-WIDE void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
-                     uint8_t *restrict mask)
+/* Asks for what is soon read: a row of a tile is a new page, which the processor does not see coming. */
+void fetch(const void *start, ptrdiff_t bytes)
 {
-    if (memchr(mask, 1, (size_t)count))
-        for (ptrdiff_t c = 0; c < channels; c++)
-            for (ptrdiff_t i = 0; i < count; i++)
-                mask[i] &= planes[c * channel + i] > level;
+    for (ptrdiff_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)start + i);
 }
 
-/* A row of a field: three lines of sums, each times its weight, over the same of numbers; 0 where there is none. */
+/* A row of a field: three lines of sums, each times its weight, over the same of numbers; 0 where there is none. With
+ * a plane, that minus the field. */
 WIDE void spline(const float *restrict sums, const float *restrict numbers, ptrdiff_t count, const float *w,
-                 float *restrict out)
+                 const float *restrict plane, float *restrict out)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         const float sum = sums[i] * w[0] + sums[count + i] * w[1] + sums[2 * count + i] * w[2];
         const float number = numbers[i] * w[0] + numbers[count + i] * w[1] + numbers[2 * count + i] * w[2];
-        out[i] = number > 0.0f ? sum / number : 0.0f;
+        const float field = number > 0.0f ? sum / number : 0.0f;
+        out[i] = plane ? plane[i] - field : field;
     }
 }
 

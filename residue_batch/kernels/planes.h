@@ -29,18 +29,23 @@ int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t col
 int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
                uint8_t *out);
 
-ptrdiff_t cell_rows(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float largest, int32_t up,
-                    int32_t down, double *sums_up, double *sums_down, int32_t *number_up, int32_t *number_down);
+#define CELL_ROWS 8 /* are read side by side */
+ptrdiff_t cell_rows(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
+                    ptrdiff_t count, float one, float largest, const int32_t *up, const int32_t *down, double *sums_up,
+                    double *sums_down, int32_t *number_up, int32_t *number_down);
 void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
                    const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number);
 int smooth_grid(const double *grid, ptrdiff_t rows, ptrdiff_t cols, const double *weights, int radius, double *out);
 void spline_line(const float *cells, const int32_t *at, const float *weights, ptrdiff_t count, float *out);
+void fetch(const void *start, ptrdiff_t bytes);
 void has_bit_u8(const uint8_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void has_bit_u16(const uint16_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void has_bit_u32(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
+void keep_row(const uint8_t *mask, ptrdiff_t count, uint8_t invert, uint8_t *out);
 void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
                 uint8_t *mask);
-void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, float *out);
+void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, const float *plane,
+            float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);
 ptrdiff_t fixed_row(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float ceiling, int16_t *out);

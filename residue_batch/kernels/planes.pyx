@@ -2,18 +2,13 @@
 """numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t
 
 import numpy as np
 
 ctypedef fused code:
     uint8_t
     uint16_t
-
-ctypedef fused few_bits:
-    uint8_t
-    uint16_t
-    uint32_t
 
 cdef extern from "planes.h" nogil:
     void least_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint8_t *)
@@ -22,20 +17,16 @@ cdef extern from "planes.h" nogil:
     void least_share_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float *)
     int c_smooth "smooth_inside"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                  const float *, int, float, float *)
-    int c_grow "grow_mask"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *, int, uint8_t, uint8_t *)
-    int c_open "open_areas"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, int, uint8_t *)
-    ptrdiff_t c_rows "cell_rows"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int32_t, double *,
-                                 double *, int32_t *, int32_t *)
+    int CELL_ROWS
+    ptrdiff_t c_rows "cell_rows"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float,
+                                 float, const int32_t *, const int32_t *, double *, double *, int32_t *, int32_t *)
     void c_line "cells_of_line"(const double *, const int32_t *, ptrdiff_t, const int32_t *, const int32_t *, int32_t,
                                 int64_t *, int64_t *)
     int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
     void c_lines "spline_line"(const float *, const int32_t *, const float *, ptrdiff_t, float *)
-    void has_bit_u8(const uint8_t *, ptrdiff_t, uint32_t, uint8_t *)
-    void has_bit_u16(const uint16_t *, ptrdiff_t, uint32_t, uint8_t *)
-    void has_bit_u32(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
-    void c_keep "keep_above"(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, uint8_t *)
+    void fetch(const void *, ptrdiff_t)
     ptrdiff_t c_fixed "fixed_row"(const float *, const uint8_t *, ptrdiff_t, float, float, int16_t *)
-    void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, float *)
+    void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, const float *, float *)
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
     ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
@@ -44,12 +35,10 @@ cdef extern from "planes.h" nogil:
 
 
 include "checks.pxi"
+include "rows.pxi"
 
-
-cdef int _rows(bint contiguous) except -1:
-    if not contiguous:
-        raise ValueError("rows must be contiguous")
-    return 0
+cdef enum:
+    AHEAD = 4  # rows of a photograph are asked for before they are read
 
 
 def least(const code[:, :, :] planes):
@@ -83,6 +72,8 @@ def least_share(const code[:, :, :] planes, float full):
         return found
     with nogil:
         for row in range(planes.shape[1]):
+            if row + AHEAD < planes.shape[1] and planes.strides[0] == size:
+                fetch(&planes[0, row + AHEAD, 0], planes.strides[2] * planes.shape[2])
             if code is uint8_t:
                 least_share_u8(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size,
                                planes.shape[0], planes.shape[2], full, &out[row, 0])
@@ -112,42 +103,6 @@ def smooth_inside(const float[:, :] plane, const uint8_t[:, :] where, const floa
     return found
 
 
-def grow_mask(const uint8_t[:, :] mask, const int32_t[::1] half, bint invert):
-    """(h, w): the mask grown by a shape of ``half[k]`` columns to either side, k rows above and below.
-
-    With ``invert`` it is what is not in the mask that grows.
-    """
-    _rows(mask.strides[1] == 1)
-    if not half.shape[0] or np.min(half) < 0 or np.max(half) >= half.shape[0]:
-        raise ValueError("a shape is no wider than high")
-    found = np.empty((mask.shape[0], mask.shape[1]), np.bool_)
-    cdef uint8_t[:, ::1] out = found.view(np.uint8)
-    cdef int done
-    if not found.size:
-        return found
-    with nogil:
-        done = c_grow(&mask[0, 0], mask.strides[0], mask.shape[0], mask.shape[1], &half[0], half.shape[0] - 1, invert,
-                      &out[0, 0])
-    if not done:
-        raise MemoryError("no memory for a row of a mask")
-    return found
-
-
-def open_areas(const uint8_t[:, :] mask, int32_t smallest, bint corners):
-    """(h, w): the mask without objects of fewer pixels; with ``corners`` those that touch at a corner are one."""
-    _rows(mask.strides[1] == 1)
-    found = np.empty((mask.shape[0], mask.shape[1]), np.bool_)
-    cdef uint8_t[:, ::1] out = found.view(np.uint8)
-    cdef int done
-    if not found.size:
-        return found
-    with nogil:
-        done = c_open(&mask[0, 0], mask.strides[0], mask.shape[0], mask.shape[1], smallest, corners, &out[0, 0])
-    if not done:
-        raise MemoryError("no memory for the runs of a mask")
-    return found
-
-
 def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[::1] rows,
               const int32_t[::1] rows_share, const int32_t[::1] columns, const int32_t[::1] columns_share,
               int32_t parts, float one, float largest):
@@ -167,25 +122,34 @@ def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[
     _same(plane.shape[1], columns_share.shape[0])
     if not plane.shape[0] * plane.shape[1]:
         raise ValueError("there is no pixel")
-    if np.min(rows) < 0 or np.min(columns) < 0 or np.any(np.diff(rows) < 0):
+    if _extreme(rows, -1) < 0 or _extreme(columns, -1) < 0 or np.any(np.diff(rows) < 0):
         raise ValueError("cells are counted from the first and do not fall")
-    found = np.zeros((2, np.max(rows) + 2, np.max(columns) + 2), np.int64)
+    found = np.zeros((2, _extreme(rows, 1) + 2, _extreme(columns, 1) + 2), np.int64)
     cdef int64_t[:, :, ::1] out = found
     cdef double[:, ::1] sums = np.zeros((2, width))
     cdef int32_t[:, ::1] number = np.zeros((2, width), np.int32)
+    cdef int32_t[::1] above = parts - np.asarray(rows_share)
+    cdef ptrdiff_t end, next
     cdef int side = 0
     with nogil:
-        cell = rows[0]
-        for row in range(plane.shape[0]):
+        cell, row = rows[0], 0
+        while row < plane.shape[0]:
             while cell < rows[row]:
                 c_line(&sums[side, 0], &number[side, 0], width, &columns[0], &columns_share[0], parts,
                        &out[0, cell, 0], &out[1, cell, 0])
                 sums[side, :] = 0
                 number[side, :] = 0
                 side, cell = 1 - side, cell + 1
-            missing += c_rows(&plane[row, 0], &where[row, 0], width, one, largest, parts - rows_share[row],
-                              rows_share[row], &sums[side, 0], &sums[1 - side, 0], &number[side, 0],
-                              &number[1 - side, 0])
+            end = row + 1
+            while end < plane.shape[0] and end < row + CELL_ROWS and rows[end] == cell:
+                end += 1
+            for next in range(end, min(end + CELL_ROWS, plane.shape[0])):
+                fetch(&plane[next, 0], width * <ptrdiff_t>sizeof(float))
+                fetch(&where[next, 0], width)
+            missing += c_rows(&plane[row, 0], plane.strides[0] // <ptrdiff_t>sizeof(float), &where[row, 0],
+                              where.strides[0], end - row, width, one, largest, &above[row], &rows_share[row],
+                              &sums[side, 0], &sums[1 - side, 0], &number[side, 0], &number[1 - side, 0])
+            row = end
         for _ in range(2):
             c_line(&sums[side, 0], &number[side, 0], width, &columns[0], &columns_share[0], parts,
                    &out[0, cell, 0], &out[1, cell, 0])
@@ -208,12 +172,14 @@ def smooth_grid(const double[:, ::1] grid, const double[::1] weights):
 
 
 def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:, ::1] down_weights,
-           const int32_t[::1] across, const float[:, ::1] across_weights):
+           const int32_t[::1] across, const float[:, ::1] across_weights, const float[:, :] plane=None):
     """(h, w): a field (2, m, n) of sums and numbers between its cells; sums over numbers, and 0 without any.
 
-    Pixel i lies in cells ``down[i] .. down[i] + 2`` by the weights (3, h), and so across.
+    Pixel i lies in cells ``down[i] .. down[i] + 2`` by the weights (3, h), and so across. With a plane (h, w), that
+    minus the field.
     """
-    cdef ptrdiff_t row, line, part, width = across.shape[0], first
+    cdef const float *taken = NULL
+    cdef ptrdiff_t row, line, part, width = across.shape[0], first, last
     _same(field.shape[0], 2)
     _same(down.shape[0], down_weights.shape[1])
     _same(width, across_weights.shape[1])
@@ -223,51 +189,26 @@ def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:,
     cdef float[:, ::1] out = found
     if not found.size:
         return found
-    if (np.min(down) < 0 or np.max(down) + 2 >= field.shape[1] or np.min(across) < 0
-            or np.max(across) + 2 >= field.shape[2]):
+    first, last = _extreme(down, -1), _extreme(down, 1)
+    if (first < 0 or last + 2 >= field.shape[1] or _extreme(across, -1) < 0
+            or _extreme(across, 1) + 2 >= field.shape[2]):
         raise ValueError("the field does not cover the pixels")
-    first = np.min(down)
-    cdef float[:, :, ::1] lines = np.empty((2, np.max(down) + 3 - first, width), np.float32)
+    if plane is not None:
+        _rows(plane.strides[1] == sizeof(float))
+        _same(plane.shape[0], down.shape[0])
+        _same(plane.shape[1], width)
+    cdef float[:, :, ::1] lines = np.empty((2, last + 3 - first, width), np.float32)
     cdef float[:, ::1] weights = np.ascontiguousarray(np.asarray(down_weights).T)
     with nogil:
         for part in range(2):
             for line in range(lines.shape[1]):
                 c_lines(&field[part, first + line, 0], &across[0], &across_weights[0, 0], width, &lines[part, line, 0])
         for row in range(down.shape[0]):
+            if plane is not None:
+                taken = &plane[row, 0]
             c_spline(&lines[0, down[row] - first, 0], &lines[1, down[row] - first, 0], width, &weights[row, 0],
-                     &out[row, 0])
+                     taken, &out[row, 0])
     return found
-
-
-def has_bit(const few_bits[:, :] bits, uint32_t bit):
-    """(h, w): where a bit is set."""
-    cdef ptrdiff_t row
-    _rows(bits.strides[1] == sizeof(few_bits))
-    found = np.empty((bits.shape[0], bits.shape[1]), np.bool_)
-    cdef uint8_t[:, ::1] out = found.view(np.uint8)
-    if found.size:
-        with nogil:
-            for row in range(bits.shape[0]):
-                if few_bits is uint8_t:
-                    has_bit_u8(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
-                elif few_bits is uint16_t:
-                    has_bit_u16(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
-                else:
-                    has_bit_u32(&bits[row, 0], bits.shape[1], bit, &out[row, 0])
-    return found
-
-
-def keep_above(const float[:, :, :] planes, float level, uint8_t[:, :] mask):
-    """Take from a mask (h, w) where a channel of planes (c, h, w) is not above a level."""
-    cdef ptrdiff_t row
-    _rows(planes.strides[2] == sizeof(float) and mask.strides[1] == 1)
-    _same(planes.shape[1], mask.shape[0])
-    _same(planes.shape[2], mask.shape[1])
-    if planes.size:
-        with nogil:
-            for row in range(mask.shape[0]):
-                c_keep(&planes[0, row, 0], planes.strides[0] // sizeof(float), planes.shape[0], mask.shape[1], level,
-                       &mask[row, 0])
 
 
 def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, float scale, int32_t bins):

@@ -6,6 +6,7 @@
 
 #define BITS 8 /* of the sub-pixel position */
 #define STEPS (1 << BITS)
+#define BLOCK 256 /* pixels whose places stay in the first cache */
 
 /* The displacement of a row of the frame along one axis, as a cubic in x: a bend has ten terms along each axis,
  * 1, x, y, xx, xy, yy, xxx, xxy, xyy, yyy. */
@@ -56,14 +57,23 @@ INLINE void interpolate(const light_t *restrict patch, ptrdiff_t stride, const i
                         const int32_t *restrict at_y, int32_t top, int32_t left, ptrdiff_t cols,
                         const ptrdiff_t channels, uint16_t *restrict out, ptrdiff_t plane)
 {
-    for (ptrdiff_t i = 0; i < cols; i++) {
-        const int32_t x = (at_x[i] >> BITS) - left, y = (at_y[i] >> BITS) - top;
-        const float fx = (float)(at_x[i] & (STEPS - 1)) / STEPS, fy = (float)(at_y[i] & (STEPS - 1)) / STEPS;
-        const light_t *restrict p = patch + y * stride + x, *restrict q = p + stride;
-        const light_t upper = p[0] + (p[1] - p[0]) * fx, lower = q[0] + (q[1] - q[0]) * fx;
-        const level_t light = __builtin_convertvector(upper + (lower - upper) * fy + 0.5f, level_t);
-        for (ptrdiff_t c = 0; c < channels; c++)
-            out[c * plane + i] = (uint16_t)light[c];
+    for (ptrdiff_t start = 0; start < cols; start += BLOCK) {
+        const ptrdiff_t here = cols - start < BLOCK ? cols - start : BLOCK;
+        int32_t place[BLOCK];
+        float fx[BLOCK], fy[BLOCK];
+        for (ptrdiff_t i = 0; i < here; i++) {
+            const int32_t x = at_x[start + i], y = at_y[start + i];
+            place[i] = ((y >> BITS) - top) * (int32_t)stride + (x >> BITS) - left;
+            fx[i] = (float)(x & (STEPS - 1)) / STEPS;
+            fy[i] = (float)(y & (STEPS - 1)) / STEPS;
+        }
+        for (ptrdiff_t i = 0; i < here; i++) {
+            const light_t *restrict p = patch + place[i], *restrict q = p + stride;
+            const light_t upper = p[0] + (p[1] - p[0]) * fx[i], lower = q[0] + (q[1] - q[0]) * fx[i];
+            const level_t light = __builtin_convertvector(upper + (lower - upper) * fy[i] + 0.5f, level_t);
+            for (ptrdiff_t c = 0; c < channels; c++)
+                out[c * plane + start + i] = (uint16_t)light[c];
+        }
     }
 }
 
@@ -74,6 +84,8 @@ INLINE void interpolate(const light_t *restrict patch, ptrdiff_t stride, const i
         const ptrdiff_t inside = part.left + part.cols <= width ? part.cols : width - part.left;                       \
         const PIXEL *restrict p = shot + (from * width + part.left) * (CHANNELS);                                      \
         light_t *restrict to = patch + y * part.cols;                                                                  \
+        for (ptrdiff_t x = 0; from + 4 < height && x < inside * (CHANNELS) * (ptrdiff_t)sizeof *p; x += 64)            \
+            __builtin_prefetch((const char *)(p + 4 * width * (CHANNELS)) + x);                                        \
         for (ptrdiff_t x = 0; x < inside; x++)                                                                         \
             for (ptrdiff_t c = 0; c < (CHANNELS); c++)                                                                 \
                 to[x][c] = table[p[x * (CHANNELS) + c]];                                                               \
@@ -159,7 +171,8 @@ typedef float near_t __attribute__((vector_size(16), aligned(4), may_alias));
 WIDE int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *restrict out)
 {
     const ptrdiff_t size = box.rows * box.cols;
-    int32_t *at_x = malloc(2 * (size_t)size * sizeof *at_x), *at_y = at_x + size;
+    int32_t *restrict at_x = malloc(3 * (size_t)size * sizeof *at_x), *restrict at_y = at_x + size;
+    int32_t *restrict place = at_y + size;
     float *patch = NULL;
     if (at_x) {
         for (ptrdiff_t r = 0; r < box.rows; r++)
@@ -183,8 +196,10 @@ WIDE int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *re
             for (ptrdiff_t i = last; i < cols; i++)
                 to[i] = p[of.width - 1];
         }
+        for (ptrdiff_t i = 0; i < size; i++)
+            place[i] = ((at_y[i] >> BITS) - (int32_t)part.top) * (int32_t)cols + (at_x[i] >> BITS) - (int32_t)part.left;
         for (ptrdiff_t i = 0; patch && i < size; i++) {
-            const float *p = patch + ((at_y[i] >> BITS) - part.top) * cols + (at_x[i] >> BITS) - part.left;
+            const float *p = patch + place[i];
             const light_t down = weight[at_y[i] & (STEPS - 1)];
             light_t sum = *(const near_t *)p * down[0] + *(const near_t *)(p + cols) * down[1];
             sum += *(const near_t *)(p + 2 * cols) * down[2] + *(const near_t *)(p + 3 * cols) * down[3];

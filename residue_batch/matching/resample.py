@@ -55,6 +55,12 @@ def code_table(dtype: DTypeLike, tone: Tone) -> Array:
     return np.searchsorted(between, np.arange(FULL_SCALE + 1)).astype(dtype)
 
 
+@lru_cache
+def tables_of(dtype: str, tone: Tone) -> tuple[U16, Array]:
+    """The table to linear light and the table back."""
+    return linear_table(dtype, tone), code_table(dtype, tone)
+
+
 def resample(shot: Array, transform: Transform, box: Box, table: U16) -> U16:
     """Linear light of ``box`` (of the frame), read from a shot by bilinear interpolation.
 

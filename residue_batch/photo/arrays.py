@@ -1,10 +1,38 @@
-"""Channels and orientation of decoded arrays (H, W, C)."""
+"""Memory, channels and orientation of decoded arrays (H, W, C)."""
 
 from __future__ import annotations
 
+import sys
+from threading import Lock
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 from residue_batch.geometry import Array
+
+
+def _holders(arrays: list[Array]) -> list[int]:
+    return [sys.getrefcount(array) for array in arrays]
+
+
+_UNHELD = _holders([np.empty(0)])[0]
+_decoded: list[Array] = []
+_choosing = Lock()
+
+
+def room(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> Array:
+    """An array to decode into, of any content: that of an earlier photograph which nobody holds any more, if it fits.
+
+    Pages that are new to a process must be cleared first: a tenth of the time of decoding.
+    """
+    with _choosing:
+        for array, holders in zip(_decoded, _holders(_decoded), strict=True):
+            if array.shape == shape and array.dtype == dtype and holders == _UNHELD:
+                array.flags.writeable = True
+                return array
+        array = np.empty(shape, dtype)
+        _decoded[:] = [*_decoded[-1:], array]
+        return array
 
 
 def split_alpha(found: Array) -> tuple[Array, Array]:

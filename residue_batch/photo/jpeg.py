@@ -14,6 +14,7 @@ import numpy as np
 
 from residue_batch.geometry import Array
 from residue_batch.photo import profile, tags
+from residue_batch.photo.arrays import room
 from residue_batch.photo.header import EXPORT_AGAIN, FETCH_AGAIN, Header, Icc, Source, refuse
 
 MAGIC = b"\xff\xd8\xff"
@@ -132,13 +133,14 @@ def check_whole(data: bytes, frame: Frame, name: str) -> None:
         refuse("unreadable", f"{name} is cut off: some of its JPEG scans are missing", FETCH_AGAIN)
 
 
-def pixels(data: bytes, header: Header, name: str) -> tuple[Array, None]:  # noqa: ARG001  as the other decoders
+def pixels(data: bytes, header: Header, name: str) -> tuple[Array, None]:
     """Decode to (H, W, C) uint8, not yet upright."""
     import imagecodecs
 
     check_whole(data, read_frame(Source.of(data, name)), name)
+    shape = (header.height, header.width, header.channels)
     try:
-        found = np.asarray(imagecodecs.jpeg8_decode(data))
+        found = np.asarray(imagecodecs.jpeg8_decode(data, out=room(shape if header.channels > 1 else shape[:2])))
     except MemoryError:
         raise
     except Exception as error:

@@ -136,7 +136,7 @@ def read_raster(source: Source) -> Raster:
 def pixels(data: bytes, header: Header, name: str) -> tuple[Array, Array | None]:
     """Decode to (H, W, C) in native byte order and, with alpha, the mask of opaque pixels; not yet upright."""
     raster = read_raster(Source.of(data, name))
-    found = np.empty((raster.height, raster.width, raster.samples), raster.dtype)
+    found = arrays.room((raster.height, raster.width, raster.samples), raster.dtype)
     # One byte more than a segment has: LZW and PackBits have no checksum, but what is damaged seldom ends in time.
     buffer = bytearray(raster.rows * raster.columns * raster.segment_samples * header.itemsize + 1)
     for (top, left, plane), offset, count in zip(_grid(raster), raster.offsets, raster.counts, strict=True):

@@ -117,13 +117,21 @@ def _places(start: int, stop: int, size: int) -> tuple[Array, Array]:
     return nearest.astype(np.int32), weights.astype(np.float32)
 
 
-def _interpolated(field: Array, size: int, at: Box) -> Array:
-    """The spline through the cells of a field that has one row of cells more on every side than the frame."""
+def _interpolated(field: Array, size: int, at: Box, plane: Array | None = None) -> Array:
+    """The spline through the cells of a field that has one row of cells more on every side than the frame.
+
+    With ``plane`` it is what remains of that when the spline is taken off.
+    """
     if not at.pixels:
         return np.empty(at.shape, np.float32)
     top, down = _places(at.top, at.bottom, size)
     left, across = _places(at.left, at.right, size)
-    return kernels.spline(field, top, down, left, across)
+    return kernels.spline(field, top, down, left, across, plane)
+
+
+def _above(plane: Array, _: Array, *, at: Box, fitted: CellField, cell: float, sigma: float) -> Array:  # noqa: ARG001
+    """``difference`` of a plane and its background."""
+    return _interpolated(fitted.array, _whole(cell), at, plane)
 
 
 def _check(cell: float, sigma: float) -> None:
@@ -137,6 +145,7 @@ def _check(cell: float, sigma: float) -> None:
     fit=Fit("cell_means", _chunk, _decide),
     check=_check,
     examples=({}, {"cell": "8 px", "sigma": "10 px"}, {"cell": "5 px", "sigma": "4 px"}),
+    fuses={"difference": _above},
 )
 def background(
     plane: Plane,  # noqa: ARG001  only the fit reads it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.step import Mask, step
 
 
@@ -15,10 +16,7 @@ def and_(*masks: Mask) -> Mask:
 
     Takes one mask or more, no parameters.
     """
-    both = masks[0].copy()
-    for mask in masks[1:]:
-        both &= mask
-    return both
+    return kernels.in_all(masks)
 
 
 @step(version=1, name="or")

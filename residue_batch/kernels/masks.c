@@ -1,8 +1,39 @@
-/* Inner loops over the shapes of masks: bytes of 0 and 1. */
+/* Inner loops over masks: bytes of 0 and 1. */
 #include "planes.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- rows ------------------------------------------------------------------------------- */
+
+/* Whether a bit is set. */
+#define HAS_BIT(NAME, BITS)                                                                                            \
+    WIDE void NAME(const BITS *restrict bits, ptrdiff_t count, uint32_t bit, uint8_t *restrict out)                    \
+    {                                                                                                                  \
+        for (ptrdiff_t i = 0; i < count; i++)                                                                          \
+            out[i] = (bits[i] & (BITS)bit) != 0;                                                                       \
+    }
+
+HAS_BIT(has_bit_u8, uint8_t)
+HAS_BIT(has_bit_u16, uint16_t)
+HAS_BIT(has_bit_u32, uint32_t)
+
+/* Takes from a mask what is not in another, or with ``invert`` what is. */
+WIDE void keep_row(const uint8_t *restrict mask, ptrdiff_t count, uint8_t invert, uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] &= mask[i] ^ invert;
+}
+
+/* Takes from a mask where a channel of a row is not above a level. */
+WIDE void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
+                     uint8_t *restrict mask)
+{
+    if (memchr(mask, 1, (size_t)count))
+        for (ptrdiff_t c = 0; c < channels; c++)
+            for (ptrdiff_t i = 0; i < count; i++)
+                mask[i] &= planes[c * channel + i] > level;
+}
 
 /* ---- shapes ------------------------------------------------------------------------------ */
 
