@@ -158,7 +158,7 @@ def _measured(ledger: Ledger, executor: str, client: Workers | None, phases: Pha
     if client is None:
         load_ahead()
         for one in work:
-            yield from measure_boards([one])
+            yield from measure_boards([one], alone=True)
         return
     from residue_batch.engine.driver import drive
 
@@ -357,7 +357,7 @@ def try_pair(
     board = Board(Path(before).stem, "try", setting, shots)
 
     def measure(board: Board) -> Board:
-        measured = run_inline(plan_board(board), board)
+        measured = run_inline(plan_board(board), board, alone=True)
         if folder is not None:
             _write_planes(Path(folder), measured)
         return measured

@@ -54,6 +54,8 @@ class Stage:
         ``then(board, merged) -> board``: the state of the board after the stage.
     seconds
         Estimated work of one item.
+    beside
+        Whether its items may run in threads: they are few, and spend their time in libraries that let go of Python.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Stage:
     merge: Callable[[Any, Any], Any]
     then: Callable[[Any, Any], Any]
     seconds: float
+    beside: bool = False
 
     @property
     def batch(self) -> int:
@@ -128,7 +131,7 @@ def make_plan(
     phases: tuple[Any, ...] = PHASES
     f = functions
     stages = [
-        Stage("open", f.open_shot, phases, f.union, f.opened, _seconds("open", input_pixels / 2)),
+        Stage("open", f.open_shot, phases, f.union, f.opened, _seconds("open", input_pixels / 2), beside=True),
         Stage("match", f.match_shot, phases, f.union, f.matched, _seconds("match", frame_pixels)),
     ]
     for number in range(len(program.passes) - 1):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from residue_batch.errors import ClusterError, Refusal
 from residue_batch.files import PhotoFile
 from residue_batch.laps import Spent, charged, recorded
 from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
-from residue_batch.stages import Plan
+from residue_batch.stages import Plan, Stage
 
 State = TypeVar("State")
 
@@ -61,12 +62,23 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 32 << 20)
 
 
-def run_inline(plan: Plan, board: State) -> State:
-    """Run every stage of a plan here; the state is a board, or a reference that is built."""
+def run_inline(plan: Plan, board: State, *, alone: bool = False) -> State:
+    """Run every stage of a plan here; the state is a board, or a reference that is built.
+
+    A process that is ``alone`` on its machine decodes the after-shot beside the before-shot.
+    """
     for stage in plan.stages:
-        merged = reduce(stage.merge, (stage.function(board, item) for item in stage.items))
-        board = stage.then(board, merged)
+        work = partial(stage.function, board)
+        board = stage.then(board, reduce(stage.merge, _beside(work, stage) if alone else map(work, stage.items)))
     return board
+
+
+def _beside(work: Callable[[Any], Any], stage: Stage) -> Iterable[Any]:
+    """The parts of a stage, in the order of its items whichever ends first."""
+    if not stage.beside:
+        return map(work, stage.items)
+    with ThreadPoolExecutor(len(stage.items)) as pool:
+        return list(pool.map(work, stage.items))
 
 
 def identify(board: Board) -> tuple[Board, dict[str, tuple[int, int]]]:
@@ -133,7 +145,7 @@ def without_folders(error: Refusal, board: Board) -> Refusal:
     return Refusal(error.reason, message, error.remedy)
 
 
-def measure_boards(work: Sequence[tuple[Board, frozenset[str]]]) -> list[Done]:
+def measure_boards(work: Sequence[tuple[Board, frozenset[str]]], *, alone: bool = False) -> list[Done]:
     """One task of the driver: a board, or several tiny ones, each run inline."""
     set_up_process()
-    return [settle(board, known, lambda b: run_inline(boards.plan_board(b), b)) for board, known in work]
+    return [settle(board, known, lambda b: run_inline(boards.plan_board(b), b, alone=alone)) for board, known in work]

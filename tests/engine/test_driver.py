@@ -19,6 +19,7 @@ from small import SmallLot
 from residue_batch import board as boards
 from residue_batch import stages
 from residue_batch.board import Board
+from residue_batch.canonical import canonical
 from residue_batch.engine import cluster as rooms
 from residue_batch.engine import driver
 from residue_batch.engine.driver import Work, drive
@@ -62,6 +63,25 @@ def test_a_board_that_is_known_is_not_measured(board: Board) -> None:
     done = settle(board, frozenset({identify(board)[0].key}), pytest.fail)
     assert done.record is None
     assert done.failure == ""
+
+
+def test_shots_that_are_decoded_beside_each_other_give_the_same_record(board: Board) -> None:
+    plan = boards.plan_board(board)
+    (done,) = measure_boards([(board, NEW)], alone=True)
+    expected = run_inline(plan, identify(board)[0]).record
+    assert canonical(done.record) == canonical(expected)
+
+
+def test_of_two_broken_shots_the_first_is_named_however_they_are_decoded(board: Board, tmp_path: Path) -> None:
+    torn = {}
+    for phase, size in (("before", 0.9), ("after", 0.5)):
+        data = Path(board.shots[phase].path).read_bytes()
+        (tmp_path / f"{phase}.png").write_bytes(data[: int(len(data) * size)])
+        torn[phase] = PhotoFile(str(tmp_path / f"{phase}.png"))
+    for alone in (False, True):
+        (done,) = measure_boards([(replace(board, shots=torn), NEW)], alone=alone)
+        assert done.record is not None
+        assert "before.png" in done.record["message"]
 
 
 def test_photographs_are_forgotten_after_each_board(board: Board) -> None:
