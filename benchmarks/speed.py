@@ -3,11 +3,11 @@
     python -m benchmarks.speed [--boards 4] [--megapixels 12] [--repeat 3] [--only NAME ...] [--rounds N]
                                [--plantcv PYTHON] [--folder DIR] [--json FILE]
 
-Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians; limits are held
-against the fastest turns, because other work only ever slows one. MP are input pixels of both shots; speed is that of
-the median board after the first third, so that no import is in it. ``MP per CPU s`` is what one core does when it
-does nothing else: other work disturbs it least, so ratios are made of it. Ends with 1 if a limit of ``limits.csv``
-is missed, or a way fails.
+Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians; a ratio is that
+of every turn, the median of which is held against its limit: what slows the machine for a while slows both. MP are
+input pixels of both shots; speed is that of the median board after the first third, so that no import is in it.
+``MP per CPU s`` is what one core does when it does nothing else: other work disturbs it least, so ratios are made of
+it. Ends with 1 if a limit of ``limits.csv`` is missed, or a way fails.
 """
 
 from __future__ import annotations
@@ -96,10 +96,9 @@ def emptied(folder: Path) -> None:
 
 
 def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> dict[str, Any]:
-    """Medians, spread and the fastest turn of one way. MP are of both shots."""
+    """Medians and spread of one way. MP are of both shots."""
     medians = {name: statistics.median(run[name] for run in runs) for name in NUMBERS}
     speeds = [2 * megapixels / run["board_cpu_s"] for run in runs]
-    best = {"mp_s": 2 * megapixels / min(run["board_s"] for run in runs), "mp_cpu_s": max(speeds)}
     return medians | {
         "label": way.label,
         "work": way.work,
@@ -109,7 +108,6 @@ def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> 
         "mp_s": 2 * megapixels / medians["board_s"],
         "mp_cpu_s": 2 * megapixels / medians["board_cpu_s"],
         "spread": [min(speeds), max(speeds)],
-        "best": best,
         "runs": [{name: run[name] for name in NUMBERS} for run in runs],
     }
 
@@ -128,35 +126,52 @@ def _agreement(runs: Mapping[str, Sequence[Mapping[str, Any]]], boards: int) -> 
 # ratios and limits ----------------------------------------------------------------
 
 
-def floor_of(ways: Mapping[str, Any], form: str) -> float:
-    """MP per CPU second of the faster of the two writers, decoding included; NaN if neither was run."""
-    speeds = [ways[name]["mp_cpu_s"] for name in (f"floor_zarr_{form}", f"floor_store_{form}") if name in ways]
-    return max(speeds, default=math.nan)
+def floors_of(ways: Mapping[str, Any], form: str) -> list[float]:
+    """CPU seconds of a board by turns: the faster of the two writers, and decoding; empty if neither was run."""
+    writers = [_turns(ways, f"floor_{writer}_{form}", "board_cpu_s") for writer in ("zarr", "store")]
+    return [min(turn) for turn in zip(*filter(None, writers), strict=True)]
 
 
-def ratios(found: Mapping[str, Any]) -> dict[str, float]:
-    """What the limits are held against, by the fastest turns; NaN where a way was not run."""
-    ways = {name: {**way, **way["best"]} for name, way in found["ways"].items()}
+def _turns(ways: Mapping[str, Any], name: str, key: str) -> list[float]:
+    return [float(run[key]) for run in ways[name]["runs"]] if name in ways else []
 
-    def of(name: str, key: str = "mp_cpu_s") -> float:
-        return float(ways[name][key]) if name in ways else math.nan
+
+def over(slower: Sequence[float], faster: Sequence[float]) -> list[float]:
+    """How many times as long one takes, turn by turn; slow ways have fewer turns."""
+    return [a / b for a, b in zip(slower, faster, strict=False)]
+
+
+def ratios(found: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """What the limits are held against, by turns: median, smallest and largest; NaN where a way was not run."""
+    ways = found["ways"]
+
+    def cpu(name: str) -> list[float]:
+        return _turns(ways, name, "board_cpu_s")
+
+    def clock(name: str) -> list[float]:
+        return _turns(ways, name, "board_s")
 
     ours = [name for name in ways if name.startswith(("workload_", "flux_"))]
     points = [p for n, p in found["agreement"].items() if n.startswith("workload_")]
-    return {
-        "workload_of_floor": of("workload_inline") / floor_of(ways, "jpg"),
-        "workload_over_scikit_image": of("workload_inline") / of("scikit_image"),
-        "workload_over_opencv": of("workload_inline") / of("opencv"),
-        "workload_over_dask_image": of("workload_inline") / of("dask_image"),
-        "workload_png_of_floor": of("workload_png") / floor_of(ways, "png"),
-        "workload_tif_of_floor": of("workload_tif") / floor_of(ways, "tif"),
-        "workload_points_off": max(points, default=math.nan),
-        "flux_of_floor": of("flux_inline") / floor_of(ways, "jpg"),
-        "two_workers_over_one": of("flux_cluster_2", "mp_s") / of("flux_cluster_1", "mp_s"),
-        "cluster_of_bare_pool": of("flux_cluster_2", "mp_s") / of("flux_pool_2", "mp_s"),
-        "worker_mb": max((of(name, "process_mb") for name in ours), default=math.nan),
-        "first_result_s": of("flux_inline", "first_s"),
+    jpg = floors_of(ways, "jpg")
+    turns = {
+        "workload_mp_cpu_s": [2 * found["megapixels"] / seconds for seconds in cpu("workload_inline")],
+        "workload_of_floor": over(jpg, cpu("workload_inline")),
+        "workload_over_scikit_image": over(cpu("scikit_image"), cpu("workload_inline")),
+        "workload_over_opencv": over(cpu("opencv"), cpu("workload_inline")),
+        "workload_over_dask_image": over(cpu("dask_image"), cpu("workload_inline")),
+        "two_workers_over_dask_image": over(clock("dask_image"), clock("workload_cluster_2")),
+        "workload_png_of_floor": over(floors_of(ways, "png"), cpu("workload_png")),
+        "workload_tif_of_floor": over(floors_of(ways, "tif"), cpu("workload_tif")),
+        "workload_points_off": [max(points)] if points else [],
+        "flux_mp_cpu_s": [2 * found["megapixels"] / seconds for seconds in cpu("flux_inline")],
+        "flux_of_floor": over(jpg, cpu("flux_inline")),
+        "two_workers_over_one": over(clock("flux_cluster_1"), clock("flux_cluster_2")),
+        "cluster_of_bare_pool": over(clock("flux_pool_2"), clock("flux_cluster_2")),
+        "worker_mb": [max(mb) for mb in zip(*(_turns(ways, name, "process_mb") for name in ours), strict=False)],
+        "first_result_s": _turns(ways, "flux_inline", "first_s"),
     }
+    return {name: (statistics.median(of), min(of), max(of)) if of else (math.nan,) * 3 for name, of in turns.items()}
 
 
 def judged(found: Mapping[str, Any], limits: Path = LIMITS) -> list[dict[str, Any]]:
@@ -165,14 +180,14 @@ def judged(found: Mapping[str, Any], limits: Path = LIMITS) -> list[dict[str, An
     rows = []
     with limits.open(newline="", encoding="utf-8") as table:
         for row in csv.DictReader(table):
-            value = values[row["name"]]
+            value, low, high = values[row["name"]]
             if math.isnan(value):
                 continue
             least, most = float(row["at_least"] or -math.inf), float(row["at_most"] or math.inf)
             target = float(row["target"])
             rows.append(
                 {"name": row["name"], "value": value, "limit": row["at_least"] or row["at_most"], "target": target,
-                 "what": row["what"], "met": least <= value <= most,
+                 "what": row["what"], "spread": [low, high], "met": least <= value <= most,
                  "reached": value >= target if row["at_least"] else value <= target}
             )  # fmt: skip
     return rows
@@ -184,33 +199,35 @@ def judged(found: Mapping[str, Any], limits: Path = LIMITS) -> list[dict[str, An
 def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
     """Readable."""
     ways = found["ways"]
-    base = ways[REFERENCE]["mp_cpu_s"] if REFERENCE in ways else math.nan
+    base = _turns(ways, REFERENCE, "board_cpu_s")
     head = f"{found['rendered_boards']} pairs of {found['megapixels']:g} MP, medians of {found['repeat']}"
     lines = [f"{head}; {found['machine']}", ""]
     columns = ("MP/s", "per core", "MP/CPU s", "spread", "x sk-image", "of floor", "MB", "first s", "points off")
     lines += [f"{'way':46}" + "".join(f"{name:>12}" for name in columns)]
     for name, way in ways.items():
-        floor = floor_of(ways, way["form"])
-        points = found["agreement"].get(name)
-        ratio = way["mp_cpu_s"] / base if way["work"] == "workload" else math.nan
+        points, own = found["agreement"].get(name), _turns(ways, name, "board_cpu_s")
+        ratio = over(base, own) if way["work"] == "workload" else []
+        share = over(floors_of(ways, way["form"]), own) if way["work"] != "floor" else []
         low, high = way["spread"]
         cells = (
             _cell(way["mp_s"], 1),
             _cell(way["mp_s"] / way["cores"], 1),
             _cell(way["mp_cpu_s"], 1),
             f"{low:.1f}-{high:.1f}",
-            _cell(ratio, 1),
-            _cell(way["mp_cpu_s"] / floor if way["work"] != "floor" else math.nan, 2),
+            _cell(statistics.median(ratio) if ratio else math.nan, 1),
+            _cell(statistics.median(share) if share else math.nan, 2),
             _cell(way["tree_mb"], 0),
             _cell(way["first_s"], 1),
             _cell(math.nan if points is None else points, 4),
         )
         lines += [f"{way['label']:46}" + "".join(f"{cell:>12}" for cell in cells)]
     lines += [f"{_label(name):46}  not measured: {reason}" for name, reason in found["lacking"].items()]
-    lines += ["", f"{'limit':28}{'measured':>10}{'limit':>10}{'target':>10}"]
+    lines += ["", f"{'limit':34}{'measured':>10}{'spread':>16}{'limit':>10}{'target':>10}"]
     for one in limits:
         verdict = "MISSED" if not one["met"] else "" if one["reached"] else "below its target"
-        lines += [f"{one['name']:28}{one['value']:10.3g}{one['limit']:>10}{one['target']:10.3g}  {verdict}"]
+        spread = f"{one['spread'][0]:.3g}-{one['spread'][1]:.3g}"
+        numbers = f"{one['value']:10.3g}{spread:>16}{one['limit']:>10}{one['target']:10.3g}"
+        lines += [f"{one['name']:34}{numbers}  {verdict}"]
     return "\n".join(lines)
 
 

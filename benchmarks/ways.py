@@ -43,18 +43,20 @@ class Way:
         return SLOW_TURNS if self.rounds == SLOW else sys.maxsize
 
 
-def _floors() -> list[Way]:
+def _floors(form: str) -> list[Way]:
     label = {"none": "decode", "zarr": "decode + write, zarr-python", "store": "decode + write, our writer"}
     return [
         Way(f"floor_{write}_{form}", f"floor: {text}{_of(form)}", "floor", "benchmarks.peers.floors",
             ("--write", write), form=form)
-        for form in ("jpg", "png", "tif")
         for write, text in label.items()
     ]  # fmt: skip
 
 
 def _of(form: str) -> str:
     return "" if form == "jpg" else f", {form.upper()}"
+
+
+OURS = "residue run, the same workload"
 
 
 def _ours(work: str, short: str, text: str) -> list[Way]:
@@ -73,22 +75,29 @@ def _ours(work: str, short: str, text: str) -> list[Way]:
 
 PEERS = "benchmarks.peers."
 TWO = ("--workers", "2")
+_WORKLOAD, _FLUX = _ours("workload", "workload", OURS), _ours("flux_residue", "flux", "residue run, flux_residue")
+# what is compared runs close together: the machine changes by the minute
 WAYS: tuple[Way, ...] = (
-    *_floors(),
+    *_floors("jpg"),
+    _WORKLOAD[0],
+    _FLUX[0],
+    Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
     Way("scikit_image", "scikit-image script", "workload", PEERS + "scikit_image", rounds=SLOW),
-    Way("scikit_image_pool", "scikit-image, Pool(2)", "workload", PEERS + "scikit_image", TWO, 2, SLOW, in_turn=2),
     Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, 2, SLOW),
+    *_WORKLOAD[1:],
+    *_FLUX[1:],
+    *(
+        way
+        for form in ("png", "tif")
+        for way in (
+            *_floors(form),
+            Way(f"workload_{form}", f"{OURS}{_of(form)}", "workload", "benchmarks.ours", ("--workers", "0"), form=form),
+        )
+    ),
+    Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, 2, MIDDLE, in_turn=2),
+    Way("scikit_image_pool", "scikit-image, Pool(2)", "workload", PEERS + "scikit_image", TWO, 2, SLOW, in_turn=2),
     Way("dask_image_cluster", "dask-image, cluster", "workload", PEERS + "dask_image", (*TWO, "--cluster"), 2, SLOW),
     Way("plantcv", "PlantCV script, not mask-aware", "workload", PEERS + "plantcv", rounds=MIDDLE),
     Way("plantcv_runner", "PlantCV, its parallel runner, 2", "workload", PEERS + "plantcv_runner", TWO, 2, SLOW,
         in_turn=2),
-    Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
-    Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, 2, MIDDLE, in_turn=2),
-    *_ours("workload", "workload", "residue run, the same workload"),
-    *(
-        Way(f"workload_{form}", f"residue run, the same workload{_of(form)}", "workload", "benchmarks.ours",
-            ("--workers", "0"), form=form)
-        for form in ("png", "tif")
-    ),
-    *_ours("flux_residue", "flux", "residue run, flux_residue"),
 )  # fmt: skip

@@ -58,7 +58,7 @@ from residue_batch.tally import Tally, count, select
 # The bits of noisy codes apart: a third of the time of zstd, for 2 to 6 % more bytes.
 CODER: Literal["lz4"] = "lz4"
 EFFORT, BITS, BLOCK = 5, 2, 1 << 16
-FLUSHES = 16
+FLUSHES = 8
 EMPTY = (1 << 64) - 1
 """In the index of a shard, a chunk that is not there."""
 # its threads would put blocks down in any order, and the same board gives the same bytes

@@ -212,7 +212,7 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
         if not near.pixels:
             continue
         area = kernels.has_bit(sources.scene.bits(near), 1 << index)
-        here = snug(area, near, GRID)
+        here = near if area.all() else snug(area, near, GRID)
         if here.pixels:
             within = {key: cut(plane, tile, here) for key, plane in planes.items()}
             tally |= _measure_region(sources, index, here.crop(area, near), here, within)
@@ -223,15 +223,16 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
 def _measure_region(sources: Sources, index: int, area: Array, box: Box, planes: Planes) -> Tally:
     """What a box adds for one region; ``area`` are its pixels there."""
     selected: dict[Key, Array] = {}
+    pixels = int(np.count_nonzero(area))
 
     def select(where: Key) -> Array:
         if where not in selected:
-            selected[where] = planes[where] & area
+            selected[where] = planes[where] if pixels == area.size else planes[where] & area
         return selected[where]
 
     lap = laps()
     tally: Tally = {
-        f"pixels/{index}": count(int(np.count_nonzero(area))),
+        f"pixels/{index}": count(pixels),
         f"observable/{index}": count(int(np.count_nonzero(select(Key("observable"))))),
     }
     lap("regions", box.pixels)

@@ -90,21 +90,28 @@ def seen(shape: tuple[int, ...], valid: NDArray[np.bool_] | None, transform: Tra
     """(h, w) bool: which pixels of ``box`` a photograph shows: `inside` it, and sampled from opaque pixels only."""
     found = inside(shape, transform, box)
     if valid is not None:
-        found &= resample(valid.view(np.uint8), transform, box, _OPAQUE)[0] == FULL_SCALE
+        found = found & (resample(valid.view(np.uint8), transform, box, _OPAQUE)[0] == FULL_SCALE)
+    return found
+
+
+@lru_cache(8)
+def _everywhere(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    found = np.ones(shape, np.bool_)
+    found.flags.writeable = False
     return found
 
 
 def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np.bool_]:
-    """(h, w) bool: which pixels of ``box`` lie in a photograph of this shape, between its outermost pixel centres."""
+    """(h, w) bool, to be read: the pixels of ``box`` that lie in a photograph, between its outermost pixel centres."""
     height, width = shape[:2]
     if not box.pixels:
-        return np.ones(box.shape, np.bool_)
+        return _everywhere(box.shape)
     corners = np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
     (left, top), (right, bottom) = (end(transform.apply(corners), axis=0) for end in (np.min, np.max))
     # a homography maps the box to a convex quadrangle: corners inside, all inside
     straight = transform.bend is None
     if straight and left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1:
-        return np.ones(box.shape, np.bool_)
+        return _everywhere(box.shape)
     map_x, map_y = transform.maps(box)
     return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))
 
