@@ -177,8 +177,9 @@ def _rounded(value: Any) -> Any:
 def _values(measured: Measured, tally: Tally, regions: int) -> dict[str, Any]:
     """Every output of a measure: ``[phase][region]`` (phases only where it has them), and reductions."""
     count = regions if measured.by_region else 1
+    own = select(tally, measured.key)
     by_phase = {
-        phase: [_finalized(measured, select(tally, f"{measured.key}/{phase}/{index}")) for index in range(count)]
+        phase: [_finalized(measured, select(own, f"{phase}/{index}")) for index in range(count)]
         for phase in measured.phases
     }
     values: dict[str, Any] = {}

@@ -18,7 +18,7 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -237,6 +237,20 @@ def _check_where(bound: Bound, case: _Case) -> None:
     _require(_same(clean[..., case.where], dirty[..., case.where]), f"{bound}: pixels outside 'where' count")
 
 
+def _check_fused(bound: Bound, case: _Case) -> None:
+    """What is done at once with a step that reads the plane is what that step makes of it."""
+    fitted = _fitted(bound, case, [case.whole])
+    given = {"where": case.where, "at": case.whole, "frame": case.frame, "fitted": fitted}
+    made = bound(*case.planes, **given)
+    for into in bound.definition.fuses:
+        reader = STEPS[into]
+        rng = np.random.default_rng(1)
+        before = [sample_plane(i.kinds[0], rng, case.frame, 3, np.uint8) for i in reader.signature.inputs[:-1]]
+        apart = Bound(into, reader.version, ())(*before, made, **given)
+        together = replace(bound, into=into)(*before, *case.planes, **given)
+        _require(_same(apart, together), f"{bound}: fused into {into!r} it differs")
+
+
 def check_step(name: str) -> None:
     """Check every law of a registered step.
 
@@ -244,6 +258,7 @@ def check_step(name: str) -> None:
     * the halo is tight: one pixel less differs for at least one example;
     * a fit does not depend on tiles or their order, and decides a value;
     * what lies outside ``where`` does not count;
+    * fused with another step it makes what the two make apart;
     * inputs (read-only, not contiguous) stay as they are; the output has its kind's shape and dtype;
     * one-pixel frames, empty and full masks work, without a warning;
     * with its parameters it is a value that pickles; it is documented.
@@ -270,6 +285,7 @@ def check_step(name: str) -> None:
                     _check_where(bound, case)
             for case in _odd_cases(definition.signature, (*_EDGE_FRAMES, FRAME)):
                 _tiled(bound, case, [case.whole], 0, _fitted(bound, case, [case.whole]))
+                _check_fused(bound, case)
     _require(tight or not halos, f"{name}: a halo one pixel smaller gives the same; it reads more than it needs")
 
 

@@ -117,6 +117,17 @@ def test_a_fit_that_depends_on_tiles_is_found() -> None:
 
 
 @pytest.mark.usefixtures("registry")
+def test_a_step_that_is_fused_into_something_else_is_found() -> None:
+    @step(version=1, fuses={"difference": lambda a, plane: plane - a})
+    def half(plane: Plane) -> Plane:
+        """Half the plane."""
+        return plane * np.float32(0.5)
+
+    with pytest.raises(AssertionError, match="fused into 'difference' it differs"):
+        check_step("half")
+
+
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize(
     ("chunk", "finalize", "message"),
     [

@@ -12,7 +12,6 @@ from residue_batch import kernels
 from residue_batch.bend import Bend
 from residue_batch.geometry import Box, Transform
 from residue_batch.matching.resample import blur, blur_weights, inside, linear_table, resample
-from residue_batch.tally import CEILING, ONE, fixed
 
 TABLE = linear_table(np.uint8, "srgb")
 TURNED = Transform.of(np.array([[1.02, 0.03, 3.4], [-0.03, 0.99, 11.7], [1e-5, -2e-5, 1.0]]))
@@ -206,16 +205,6 @@ def test_a_mask_keeps_what_is_above_in_every_channel() -> None:
         kernels.keep_above(planes[:, 1:], 0.5, mask.view(np.uint8))
 
 
-def test_fixed_point_counts_inside_the_mask_only() -> None:
-    plane, where = RANDOM.normal(0, 1, (30, 2100)).astype(np.float32), RANDOM.random((30, 2100)) < 0.5
-    plane[~where] = np.nan
-    values, missing = kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)
-    np.testing.assert_array_equal(values, np.where(where, fixed(np.where(where, plane, np.float32(0))), 0))
-    assert missing == 0
-    plane[where] = np.nan
-    assert kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)[1] == where.sum()
-
-
 def test_what_is_in_all_masks_and_in_no_other() -> None:
     first, second, third = (RANDOM.random((70, 90)) < 0.5 for _ in range(3))
     found = kernels.in_all([first[3:, 5:], second[:-3, :-5]], [third[3:, 5:]])
@@ -258,3 +247,31 @@ def test_cells_take_each_pixel_by_how_near_they_are(size: int, width: int) -> No
     assert kernels.cell_sums(
         plane, where.view(np.uint8), rows // parts, rows % parts, columns // parts, columns % parts, parts, 1.0, 1.0
     )[1] == np.count_nonzero(where)
+
+
+@pytest.mark.parametrize("side", [1, 3, 4, 7])
+def test_an_overview_is_the_means_of_whole_blocks(side: int) -> None:
+    image = RANDOM.integers(0, 256, (123, 170), np.uint8)[1:, 3:]
+    whole = image[: image.shape[0] // side * side, : image.shape[1] // side * side]
+    size = (whole.shape[1] // side, whole.shape[0] // side)
+    expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(kernels.block_means(image, side), expected)
+    with pytest.raises(ValueError, match="at least one block"):
+        kernels.block_means(image[:2], 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_differences_along_a_row_add_up_again(dtype: type, channels: int) -> None:
+    pixels = RANDOM.integers(0, np.iinfo(dtype).max, (9, 33, channels), dtype, endpoint=True)
+    stored = pixels.copy()
+    stored[:, 1:] -= pixels[:, :-1]
+    picture = np.zeros((20, 50, channels), dtype)
+    kernels.undifferenced(stored, picture[4:12, 7:37])
+    np.testing.assert_array_equal(picture[4:12, 7:37], pixels[:8, :30])
+    picture[4:12, 7:37] = 0
+    assert not picture.any()
+    with pytest.raises(ValueError, match="more than are stored"):
+        kernels.undifferenced(stored, picture)
+    with pytest.raises(ValueError, match="shapes differ|contiguous"):
+        kernels.undifferenced(stored, picture[:4, :4, 1:] if channels > 1 else picture[:4, :8:2])

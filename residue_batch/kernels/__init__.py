@@ -14,10 +14,12 @@ from residue_batch.kernels.colour import (
     opacity_sums,
     sample,
     scaled,
+    undifferenced,
     unmix,
 )
 from residue_batch.kernels.masks import grow_mask, has_bit, in_all, keep_above, open_areas
 from residue_batch.kernels.matching import (
+    block_means,
     cubic_window,
     light_sums,
     mutual_nearest,
@@ -40,6 +42,7 @@ from residue_batch.kernels.planes import (
 )
 
 __all__ = [
+    "block_means",
     "blurred",
     "blurred_and_scaled",
     "cell_sums",
@@ -69,6 +72,7 @@ __all__ = [
     "smooth_grid",
     "smooth_inside",
     "spline",
+    "undifferenced",
     "unmix",
     "window_samples",
 ]

@@ -46,9 +46,29 @@ cdef extern from "loops.h" nogil:
     void c_evidence "evidence"(samples_t, levels_t, ptrdiff_t, ptrdiff_t, double, double, float, int64_t *, int64_t *,
                                int64_t *, int64_t *)
     void c_above "counts_above"(const float *, const uint8_t *, ptrdiff_t, const float *, ptrdiff_t, int64_t *)
+    void running_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, uint8_t *)
+    void running_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, uint16_t *)
 
 
 include "boxes.pxi"
+
+
+def undifferenced(const code[:, :, ::1] differences, code[:, :, :] out):
+    """Write the pixels (h, w, c) of which each is stored as its difference to the one before in its row."""
+    cdef ptrdiff_t row
+    if out.shape[0] > differences.shape[0] or out.shape[1] > differences.shape[1]:
+        raise ValueError(f"{out.shape[0]} x {out.shape[1]} pixels are more than are stored")
+    _same(out.shape[2], differences.shape[2])
+    if out.strides[2] != sizeof(code) or out.strides[1] != out.shape[2] * <ptrdiff_t>sizeof(code):
+        raise ValueError("rows must be contiguous")
+    if not out.shape[1] * out.shape[2]:
+        return
+    with nogil:
+        for row in range(out.shape[0]):
+            if code is uint8_t:
+                running_u8(&differences[row, 0, 0], out.shape[1], out.shape[2], &out[row, 0, 0])
+            else:
+                running_u16(&differences[row, 0, 0], out.shape[1], out.shape[2], &out[row, 0, 0])
 
 
 def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix, const double[::1] bend, box):

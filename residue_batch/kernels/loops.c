@@ -216,3 +216,25 @@ WIDEST void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pix
         }
     }
 }
+
+/* ---- differences along a row ------------------------------------------------------------- */
+
+/* Each pixel of a row is stored as what it differs by from the one before, channel by channel. */
+#define RUNNING(NAME, CODE)                                                                                            \
+    void NAME(const CODE *differences, ptrdiff_t pixels, ptrdiff_t channels, CODE *restrict out)                       \
+    {                                                                                                                  \
+        if (channels == 3) {                                                                                           \
+            CODE a = 0, b = 0, c = 0;                                                                                  \
+            for (ptrdiff_t i = 0; i < 3 * pixels; i += 3) {                                                            \
+                out[i] = a = (CODE)(a + differences[i]);                                                               \
+                out[i + 1] = b = (CODE)(b + differences[i + 1]);                                                       \
+                out[i + 2] = c = (CODE)(c + differences[i + 2]);                                                       \
+            }                                                                                                          \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (ptrdiff_t i = 0; i < channels * pixels; i++)                                                              \
+            out[i] = (CODE)(differences[i] + (i < channels ? 0 : out[i - channels]));                                  \
+    }
+
+RUNNING(running_u8, uint8_t)
+RUNNING(running_u16, uint16_t)

@@ -28,6 +28,8 @@ void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff
                 int radius, ptrdiff_t every_row, ptrdiff_t every, box_t window, float *line, uint16_t *out);
 void blur_scale(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                 int radius, const float *factor, ptrdiff_t apart, ptrdiff_t past, float gain, float *line, float *out);
+void running_u8(const uint8_t *differences, ptrdiff_t pixels, ptrdiff_t channels, uint8_t *out);
+void running_u16(const uint16_t *differences, ptrdiff_t pixels, ptrdiff_t channels, uint16_t *out);
 void scale(const uint16_t *light, ptrdiff_t count, float factor, float *out);
 
 void unmix(const float *image, ptrdiff_t image_step, const float *reference, ptrdiff_t reference_step,
@@ -101,6 +103,8 @@ typedef struct {
 void light_sums(fit_t of, const double *solved, const double *film, double widen, double *weight, double *rest,
                 double *sums);
 void normal_below(const double *value, ptrdiff_t count, double *out);
+
+void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t side, ptrdiff_t count, uint32_t *line, uint8_t *out);
 
 void nearest(const uint64_t *left, ptrdiff_t count, const uint64_t *right, ptrdiff_t others, int32_t *of_left,
              int32_t *left_distance, int32_t *of_right, int32_t *right_distance);

@@ -2,7 +2,7 @@
 """numpy arrays in, numpy arrays out, around the loops of registration and light matching."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 import numpy as np
 
@@ -17,6 +17,7 @@ cdef extern from "loops.h" nogil:
         ptrdiff_t top, left, rows, cols
     void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, ptrdiff_t, box_t,
                     float *, uint16_t *)
+    void c_means "block_means"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint32_t *, uint8_t *)
     void c_nearest "nearest"(const uint64_t *, ptrdiff_t, const uint64_t *, ptrdiff_t, int32_t *, int32_t *, int32_t *,
                              int32_t *)
     ctypedef struct photograph_t:
@@ -125,6 +126,20 @@ def normal_below(const double[::1] values):
     cdef double[::1] out = found
     if values.shape[0]:
         c_below(&values[0], values.shape[0], &out[0])
+    return found
+
+
+def block_means(const uint8_t[:, :] image, ptrdiff_t side):
+    """(h / side, w / side) uint8: means of whole blocks of a grey image, rounded half to even."""
+    cdef ptrdiff_t row
+    if side < 1 or image.shape[0] < side or image.shape[1] < side or image.strides[1] != 1:
+        raise ValueError("an image has rows of pixels, and at least one block")
+    found = np.empty((image.shape[0] // side, image.shape[1] // side), np.uint8)
+    cdef uint8_t[:, ::1] out = found
+    cdef uint32_t[::1] line = np.empty(image.shape[1], np.uint32)
+    with nogil:
+        for row in range(out.shape[0]):
+            c_means(&image[row * side, 0], image.strides[0], side, out.shape[1], &line[0], &out[row, 0])
     return found
 
 

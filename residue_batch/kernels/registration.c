@@ -3,6 +3,26 @@
 
 #include <math.h>
 
+/* ---- overviews --------------------------------------------------------------------------- */
+
+/* A row of means of blocks of ``side`` x ``side`` pixels, rounded half to even; ``line`` holds a row of sums. */
+WIDE void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t side, ptrdiff_t count, uint32_t *restrict line,
+                      uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count * side; i++)
+        line[i] = image[i];
+    for (ptrdiff_t k = 1; k < side; k++)
+        for (ptrdiff_t i = 0; i < count * side; i++)
+            line[i] += image[k * step + i];
+    const float share = 1.0f / (float)(side * side);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t sum = 0;
+        for (ptrdiff_t k = 0; k < side; k++)
+            sum += line[i * side + k];
+        out[i] = (uint8_t)__builtin_rintf((float)sum * share);
+    }
+}
+
 /* ---- features ---------------------------------------------------------------------------- */
 
 #define WORDS 4 /* 64-bit words of a descriptor */

@@ -13,10 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from residue_batch import kernels
 from residue_batch.geometry import Array, Box
 from residue_batch.step import Mask
-from residue_batch.tally import CEILING, ONE, Tally
+from residue_batch.tally import Tally
 
 CELL = 4
 """Side of a cell, px."""
@@ -32,14 +31,6 @@ class Cells(NamedTuple):
 
     pixels: Array
     sums: Array
-
-
-def seen(plane: Array, where: Mask) -> Array:
-    """Opacities as int16 fixed point where they count, 0 elsewhere; outside ``where`` anything may stand."""
-    values, missing = kernels.fixed_inside(plane, where.view(np.uint8), ONE, CEILING)
-    if missing:
-        raise FloatingPointError(f"{missing} opacities are no number")
-    return np.asarray(values)
 
 
 def total(values: Array) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box, snug
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import BLOCK, CELL, Cells, cell_sums, joined, seen, total
+from residue_batch.measures.cells import BLOCK, CELL, Cells, cell_sums, joined, total
 from residue_batch.step import Mask, Plane
-from residue_batch.tally import ONE, Tally, count
+from residue_batch.tally import ONE, Tally, count, fixed
 
 TIMES_NOISE = 3.0
 
@@ -126,7 +126,7 @@ def change(before: Plane, after: Plane, *, where: Mask, at: Box, frame: tuple[in
     box = snug(where, at, BLOCK)
     here = box.within(at)
     where = where[here]
-    first, second = seen(before[here], where), seen(after[here], where)
+    first, second = fixed(before[here], where), fixed(after[here], where)
     cells, cut = cell_sums(np.subtract(first, second, dtype=np.float32), where, box, frame)
     return {
         "pixels": count(int(np.count_nonzero(where))),

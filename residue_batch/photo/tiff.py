@@ -14,6 +14,7 @@ from typing import cast
 
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.errors import Refusal
 from residue_batch.geometry import Array
 from residue_batch.photo import arrays, jpeg, profile, tags
@@ -41,6 +42,7 @@ _CODINGS = {
 }
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _FOREIGN_PHOTOMETRICS = {3: "a palette", 4: "a transparency mask", 5: "CMYK", 8: "CIE Lab", 32803: "raw sensor data"}
+_DIFFERENCES = 2
 _MAX_PAGES = 64
 _MAX_PADDING = 2**22
 
@@ -148,7 +150,7 @@ def pixels(data: bytes, header: Header, name: str) -> tuple[Array, Array | None]
         except (RuntimeError, ValueError) as error:
             refuse("unreadable", f"{name} is damaged at row {top}: {error}", FETCH_AGAIN, error)
         channels = slice(plane, plane + 1) if raster.planar else slice(None)
-        found[top:bottom, left:right, channels] = segment[: bottom - top, : right - left]
+        _put(segment, found[top:bottom, left:right, channels], raster)
     if raster.photometric == _WHITE_IS_ZERO:
         colour = found[..., :1]
         np.invert(colour, out=colour)
@@ -187,10 +189,18 @@ def _segment(stored: memoryview, raster: Raster, rows: int, buffer: bytearray, n
     exact = len(plain) in (needed, len(buffer) - 1) or (raster.compression == _NONE and len(plain) > needed)
     if not exact:
         refuse("unreadable", f"{name} is damaged: {len(plain)} bytes where {needed} are needed", FETCH_AGAIN)
-    values: Array = np.frombuffer(plain, dtype, needed // dtype.itemsize).reshape(shape)
-    if raster.predictor == 2:
-        values = np.asarray(imagecodecs.delta_decode(values.astype(raster.dtype, copy=False), axis=1))
-    return values
+    return np.frombuffer(plain, dtype, needed // dtype.itemsize).reshape(shape)
+
+
+def _put(segment: Array, part: Array, raster: Raster) -> None:
+    """Write a segment, which may be larger, into its part of the picture."""
+    height, width = part.shape[:2]
+    if raster.predictor == _DIFFERENCES:
+        whole = np.empty(part.shape, part.dtype) if raster.planar else part
+        kernels.undifferenced(segment.astype(part.dtype, copy=False), whole)
+        segment = whole
+    if segment is not part:
+        part[...] = segment[:height, :width]
 
 
 def _ends_as_lzw(packed: bytes) -> bool:
@@ -227,7 +237,7 @@ def _check_kind(name: str, page: tags.Directory, compression: int, photometric: 
         refuse("unreadable", f"{name} does not say what its values mean (photometric {photometric})", EXPORT_AGAIN)
     if compression not in _CODINGS or (photometric == _YCBCR) > (compression == _JPEG):
         refuse("unsupported", f"{name} is compressed in a way not read here (number {compression})", EXPORT_AGAIN)
-    predictors = (1,) if compression in (_JPEG, _PACKBITS, _NONE) else (1, 2)
+    predictors = (1,) if compression in (_JPEG, _PACKBITS, _NONE) else (1, _DIFFERENCES)
     if page.one(_PREDICTOR, 1) not in predictors or page.one(_FILL_ORDER, 1) != 1 or page.one(_DEPTH, 1) != 1:
         refuse("unsupported", f"{name} has an unusual predictor, bit order or depth", EXPORT_AGAIN)
     if page.one(_PLANAR, 1) not in (1, 2) or (photometric == _YCBCR and page.one(_PLANAR, 1) == 2):
