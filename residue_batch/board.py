@@ -31,7 +31,7 @@ from residue_batch.matching.flat import Shade
 from residue_batch.matching.forensics import diagnose
 from residue_batch.matching.light import Light, same_light
 from residue_batch.matching.lights import agreed, lights_of
-from residue_batch.matching.quality import Quality, board_points, quality_of
+from residue_batch.matching.quality import Quality, quality_of
 from residue_batch.matching.registration import Registration, grey, register
 from residue_batch.matching.resample import linear_table, tables_of
 from residue_batch.matching.samples import sample_light
@@ -40,7 +40,7 @@ from residue_batch.passes import fused
 from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
-from residue_batch.scene import Scene, ignored_bit, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
+from residue_batch.scene import Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan, profiled
 from residue_batch.tally import Tally, count, merge
 from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
@@ -229,8 +229,7 @@ def _matched(board: Board, phase: str) -> Match:
     own, seen = phase == BEFORE and pair, grey(shot.pixels)
     found = scene.registration if own else register(seen, scene.target)
     transform = found.transform if found else Transform()
-    points = board_points(scene.mask, ignored_bit(scene.mask), scene.clean)
-    quality = quality_of(shot.pixels, seen, transform, scene.target.windows, points)
+    quality = quality_of(shot.pixels, seen, transform, scene.target.windows, scene.points)
     gate_focus(gates, phase, found, quality)
     gate_match(gates, phase, found, shot.pixels.shape, scene.shape)
     gate_exposure(gates, phase, quality)

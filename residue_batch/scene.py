@@ -8,6 +8,7 @@ matching and in linear light, the region bit mask, the colour of white residue.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from residue_batch.files import shade_of
 from residue_batch.geometry import Array, Box, Transform, snug, strips, tiles
 from residue_batch.matching.flat import Flat, Shade
 from residue_batch.matching.light import same_light
+from residue_batch.matching.quality import board_points
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import (
@@ -89,6 +91,11 @@ class Scene:
     def extent(self) -> Box:
         """What of the frame holds the outline."""
         return self.extents[self.regions.index(WHOLE)]
+
+    @cached_property
+    def points(self) -> Array:
+        """Points [x, y] of the board at which the exposure of a shot is judged."""
+        return board_points(self.mask, ignored_bit(self.mask), self.clean)
 
     def bits(self, box: Box) -> Array:
         """Region bits of a box."""

@@ -7,6 +7,7 @@ to a grey level, and is another kind of file. `diagnose` says why a shot does no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -103,10 +104,12 @@ def likeness(a: Array, b: Array, relative: Transform) -> Likeness:
         # a copy that was cut lies on whole pixels; interpolation would take its noise
         whole = np.rint(told[2:])
         told[2:] = np.where(np.abs(told[2:] - whole) < STRAIGHT, whole, told[2:])
-    pairs = [pair for pair in (_windows(a, b, told, y, x) for y, x in _lattice(a.shape)) if pair is not None]
-    if len(pairs) < 4:
+    places = [place for place in (_window(b.shape, told, y, x) for y, x in _lattice(a.shape)) if place is not None]
+    if len(places) < 4:
         return Likeness(off, nothing, nothing)
-    return Likeness(off, *_differences(*(np.stack(windows) for windows in zip(*pairs, strict=True))))
+    one, clipped = _levels([a[here] for here, _ in places])
+    other, beyond = _levels([b[there] for _, there in places]) if _on_pixels(told) else _warped(b, told, places)
+    return Likeness(off, *_differences(one, other, ~(clipped | beyond)))
 
 
 def _lattice(shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -117,33 +120,49 @@ def _lattice(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(y, x) for y in range(0, height + 1, pitch) for x in range(0, width + 1, pitch)]
 
 
-def _windows(a: Array, b: Array, told: F64, top: int, left: int) -> tuple[F32, F32, NDArray[np.bool_]] | None:
-    """Luma of one window of both, and where neither is clipped; None where it is cut off."""
+Slices = tuple[slice, slice]
+
+
+def _on_pixels(told: F64) -> bool:
+    return bool((told[:2] == 1).all() and (told[2:] == np.rint(told[2:])).all())
+
+
+def _window(shape: tuple[int, ...], told: F64, top: int, left: int) -> tuple[Slices, Slices] | None:
+    """Where a window lies in both, with what interpolation needs around it; None where it is cut off."""
     sx, sy, dx, dy = (float(v) for v in told)
     x0, y0 = int(np.floor(sx * left + dx)) - 2, int(np.floor(sy * top + dy)) - 2
     x1, y1 = int(np.ceil(sx * (left + _SIDE) + dx)) + 3, int(np.ceil(sy * (top + _SIDE) + dy)) + 3
-    if sx == sy == 1.0 and dx == round(dx) and dy == round(dy):
+    if _on_pixels(told):
         x0, y0, x1, y1 = left + int(dx), top + int(dy), left + int(dx) + _SIDE, top + int(dy) + _SIDE
-    if x0 < 0 or y0 < 0 or x1 > b.shape[1] or y1 > b.shape[0]:
+    if x0 < 0 or y0 < 0 or x1 > shape[1] or y1 > shape[0]:
         return None
-    (one, clipped), (other, beyond) = _levels(a[top : top + _SIDE, left : left + _SIDE]), _levels(b[y0:y1, x0:x1])
-    if other.shape != one.shape or sx != 1.0 or sy != 1.0 or dx != round(dx) or dy != round(dy):
-        matrix = np.array([[sx, 0.0, sx * left + dx - x0], [0.0, sy, sy * top + dy - y0]])
-        size = (_SIDE, _SIDE)
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        other = np.asarray(cv2.warpAffine(other, matrix, size, flags=flags), np.float32)
-        beyond = cv2.warpAffine(beyond.astype(np.float32), matrix, size, flags=flags) >= _CLIPPED
-    return one, other, ~(clipped | beyond)
+    return (slice(top, top + _SIDE), slice(left, left + _SIDE)), (slice(y0, y1), slice(x0, x1))
 
 
-def _levels(piece: Array) -> tuple[F32, NDArray[np.bool_]]:
-    """Luma in grey levels of 256, and where a channel is clipped: it does not follow the tones."""
-    scale = np.float32(255 / np.iinfo(piece.dtype).max)
-    channels = [np.float32(scale) * c for c in cv2.split(np.ascontiguousarray(piece))]
+def _warped(b: Array, told: F64, places: Sequence[tuple[Slices, Slices]]) -> tuple[F32, NDArray[np.bool_]]:
+    """Levels of the second shot on the windows of the first, and where they come near to what is clipped."""
+    sx, sy, dx, dy = (float(v) for v in told)
+    flags, found = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, []
+    for (rows, columns), there in places:
+        (level,), (clipped,) = _levels([b[there]])
+        x, y = sx * columns.start + dx - there[1].start, sy * rows.start + dy - there[0].start
+        matrix = np.array([[sx, 0.0, x], [0.0, sy, y]])
+        found.append(
+            [cv2.warpAffine(v, matrix, (_SIDE, _SIDE), flags=flags) for v in (level, clipped.astype(np.float32))]
+        )
+    levels, near = (np.stack(windows) for windows in zip(*found, strict=True))
+    return np.asarray(levels, np.float32), near >= _CLIPPED
+
+
+def _levels(pieces: Sequence[Array]) -> tuple[F32, NDArray[np.bool_]]:
+    """Luma (n, h, w) in grey levels of 256, and where a channel is clipped: it does not follow the tones."""
+    scale = np.float32(255 / np.iinfo(pieces[0].dtype).max)
+    channels = [scale * c for c in cv2.split(np.concatenate(pieces))]
     weights = (0.299, 0.587, 0.114) if len(channels) == 3 else (1.0,)
     luma = reduce(np.add, [np.float32(w) * c for w, c in zip(weights, channels, strict=True)])
     clipped = (reduce(np.maximum, channels) > 248) | (reduce(np.minimum, channels) < 3)
-    return luma, clipped
+    shape = (len(pieces), *pieces[0].shape[:2])
+    return luma.reshape(shape), clipped.reshape(shape)
 
 
 def _differences(a: F32, b: F32, free: NDArray[np.bool_]) -> tuple[float, float]:

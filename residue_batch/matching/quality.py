@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -112,17 +113,23 @@ def _patch(seen: U8, transform: Transform, box: Box) -> F32:
     return np.asarray(soft - cv2.blur(soft, (17, 17)), np.float32)
 
 
-def _variance(window: Window, patch: F32) -> float:
-    """Variance of the blur of one window, px^2; NaN where frame and shot have nothing in common."""
-    size = patch.shape[0]
+@lru_cache(4)
+def _spectrum(size: int) -> tuple[F64, F64, tuple[Array, Array]]:
+    """A taper, the squares of the frequencies, and where the two bands are, for windows of a size."""
     taper = np.outer(np.hanning(size), np.hanning(size))
-    frame, shot = (np.fft.rfft2((v - v.mean()) * taper) for v in (window.detail, patch))
     rows, columns = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
     square = rows * rows + columns * columns
+    low, high = ((square >= least * least) & (square < most * most) for least, most in (_LOW, _HIGH))
+    return taper, square, (low, high)
+
+
+def _variance(window: Window, patch: F32) -> float:
+    """Variance of the blur of one window, px^2; NaN where frame and shot have nothing in common."""
+    taper, square, bands = _spectrum(patch.shape[0])
+    frame, shot = (np.fft.rfft2((v - v.mean()) * taper) for v in (window.detail, patch))
     power, cross = np.square(np.abs(frame)), (np.conj(frame) * shot).real
     told = []
-    for low, high in (_LOW, _HIGH):
-        band = (square >= low * low) & (square < high * high)
+    for band in bands:
         energy = float(power[band].sum())
         if not energy > 0:
             return float("nan")
