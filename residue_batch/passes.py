@@ -57,15 +57,18 @@ def fused(visit: Pass) -> Pass:
     readers = Counter(read for node in visit.nodes for read in node.reads)
     work = {n.key: (n, m, f) for n, m, f in zip(visit.nodes, visit.margins, visit.frees, strict=True)}
     for node, margin, frees in list(work.values()):
-        made = work.get(node.inputs[-1]) if node.step and node.inputs and node.inputs[-1] in frees else None
-        if made is None or readers[made[0].key] > 1:
+        last, reads = (node.inputs[-1] if node.inputs else None), node.step
+        if reads is None or node.halo or node.where or node.fit or last not in frees or readers[last] > 1:
             continue
-        maker, step = made[0], made[0].step
-        if step is None or node.step is None or node.step.name not in step.definition.fuses:
+        maker, _, freed = work[last]
+        if maker.step is None or reads.name not in maker.step.definition.fuses:
             continue
-        inputs = (*node.inputs[:-1], *maker.inputs)
-        both = replace(maker, key=node.key, step=replace(step, into=node.step.name), inputs=inputs)
-        del work[maker.key]
-        work[node.key] = both, margin, tuple(key for key in (*made[2], *frees) if key != maker.key)
+        step, inputs = replace(maker.step, into=reads.name), (*node.inputs[:-1], *maker.inputs)
+        del work[last]
+        work[node.key] = (
+            replace(maker, key=node.key, step=step, inputs=inputs),
+            margin,
+            tuple(key for key in (*freed, *frees) if key != last),
+        )
     nodes, margins, frees_of = zip(*work.values(), strict=True) if work else ((), (), ())
     return replace(visit, nodes=nodes, margins=margins, frees=frees_of)

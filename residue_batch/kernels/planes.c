@@ -158,7 +158,7 @@ WIDE void spline_line(const float *restrict cells, const int32_t *restrict at, c
     }
 }
 
-/* Asks for what is soon read: a row of a tile is a new page, which the processor does not see coming. */
+/* Asks for what is soon read: a row of a tile is a new page, which nothing foresees. */
 void fetch(const void *start, ptrdiff_t bytes)
 {
     for (ptrdiff_t i = 0; i < bytes; i += 64)
