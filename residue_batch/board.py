@@ -36,14 +36,14 @@ from residue_batch.matching.registration import Registration, grey, register
 from residue_batch.matching.resample import linear_table, tables_of
 from residue_batch.matching.samples import sample_light
 from residue_batch.outcome import Record, conclude
-from residue_batch.passes import fused
+from residue_batch.passes import Relay, left_by, relayed
 from residue_batch.picture import change_level, scale_of, write_picture
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Program
 from residue_batch.recent import Recent
 from residue_batch.scene import Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan, profiled
-from residue_batch.tally import Tally, count, merge
-from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, thumbnail_tile, walk
+from residue_batch.tally import Tally, count, merge, select
+from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, run_on, thumbnail_tile, walk
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Setting:
     cards: Cards = NO_CARDS
 
     @cached_property
-    def passes(self) -> tuple[Pass, ...]:
+    def passes(self) -> tuple[Relay, ...]:
         """The program's passes as they are run."""
-        return tuple(map(fused, self.program.passes))
+        return relayed(self.program.passes)
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def _matched(board: Board, phase: str) -> Match:
     own, seen = phase == BEFORE and pair, grey(shot.pixels)
     found = scene.registration if own else register(seen, scene.target)
     transform = found.transform if found else Transform()
-    quality = quality_of(shot.pixels, seen, transform, scene.target.windows, scene.points)
+    quality = quality_of(shot.pixels, seen, transform, scene.details, scene.points)
     gate_focus(gates, phase, found, quality)
     gate_match(gates, phase, found, shot.pixels.shape, scene.shape)
     gate_exposure(gates, phase, quality)
@@ -293,21 +293,21 @@ def sources_of(board: Board) -> Sources:
 def fit(board: Board, item: tuple[int, Box]) -> Tally:
     """One tile of pass ``item[0]``; the tally names its pass."""
     number, tile = item
-    return fit_tile(board.setting.passes[number], sources_of(board), tile, board.fits)
+    sources, passes = sources_of(board), board.setting.passes
+    planes = run_on(passes, number, sources, tile, tile, board.fits)
+    return fit_tile(sources, tile, passes[number].alone.fits, planes)
 
 
 def fitted(board: Board, tally: Tally) -> Board:
     """The board with the values that this pass's fits decide."""
     program = board.setting.program
     number = next(i for i, p in enumerate(program.passes) if p.fits and p.fits[0] not in board.fits)
-    shape = _scene(board).shape
+    shape, nodes = _scene(board).shape, program.nodes
     fits = dict(board.fits)
     for key in program.passes[number].fits:
-        step = program.nodes[key].step
+        step = nodes[key].step
         assert step is not None
-        start = f"{key}/"
-        part = {name[len(start) :]: value for name, value in tally.items() if name.startswith(start)}
-        fits[key] = step.decide(part, shape)
+        fits[key] = step.decide(select(tally, str(key)), shape)
     return replace(board, fits=fits)
 
 
@@ -316,7 +316,7 @@ def measure(board: Board, tile: Box) -> Tally:
     setting, sources = board.setting, sources_of(board)
     program, inner = setting.program, tile.intersect(sources.scene.extent)
     box = tile if program.keep else inner
-    planes = walk(setting.passes[-1], sources, box, board.fits) if box.pixels else {}
+    planes = run_on(setting.passes, len(setting.passes) - 1, sources, tile, box, board.fits)
     tally: Tally = {"tiles": count(1)}
     if inner.pixels:
         here = {key: cut(plane, box, inner) for key, plane in planes.items()}
@@ -379,6 +379,7 @@ def plan_board(board: Board) -> Plan:
         sum(header.nbytes for header in headers),
         sum(header.shape[0] * header.shape[1] for header in headers),
         board.setting.tile,
+        left_by(board.setting.passes),
         sys.modules[__name__],
     )
     return plan if board.spent is None else profiled(plan)

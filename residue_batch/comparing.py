@@ -18,7 +18,7 @@ from residue_batch.errors import Refusal
 from residue_batch.gates import unlike, weakness
 from residue_batch.geometry import Array
 from residue_batch.matching.forensics import diagnose, likeness, overview
-from residue_batch.matching.quality import blur_of
+from residue_batch.matching.quality import blur_of, details_of
 from residue_batch.matching.registration import Registration, Target, grey, register, target_of
 from residue_batch.matching.similarity import (
     correlation,
@@ -183,7 +183,7 @@ def _aligned(
     textured = field[field[..., 2] > 0.5]
     same = likeness(frame.pixels, shot.pixels, found.transform)
     differ = unlike(frame.header, shot.header)
-    blur = blur_of(grey(shot.pixels), found.transform, target.windows)
+    blur = blur_of(grey(shot.pixels), found.transform, details_of(target.windows))
     turned = abs(found.rotation_deg) > Gates().max_rotation_deg
     verdict = "same_photo" if same.copied(unlike=bool(differ)) else "rotated" if turned else "same_board"
     return replace(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from residue_batch.program import Key, Node, Pass
+from residue_batch.step import Kind
 
 
 def cut(nodes: Mapping[Key, Node], targets: Iterable[Key]) -> tuple[Pass, ...]:
@@ -28,19 +29,26 @@ def cut(nodes: Mapping[Key, Node], targets: Iterable[Key]) -> tuple[Pass, ...]:
     passes = []
     for number in sorted({level[key] for key in fits}):
         here = tuple(key for key in fits if level[key] == number)
-        passes.append(_pass([r for key in here for r in nodes[key].reads], nodes, here))
-    return (*passes, _pass(targets, nodes, ()))
+        passes.append(_pass(dict.fromkeys((r for key in here for r in nodes[key].reads), 0), nodes, here))
+    return (*passes, _pass(dict.fromkeys(targets, 0), nodes, ()))
 
 
-def _pass(targets: Iterable[Key], nodes: Mapping[Key, Node], fits: tuple[Key, ...]) -> Pass:
-    targets = list(dict.fromkeys(targets))
-    margin: dict[Key, int] = dict.fromkeys(targets, 0)
+def _margins(targets: Mapping[Key, int], nodes: Mapping[Key, Node], found: Collection[Key]) -> dict[Key, int]:
+    """How far beyond a tile each plane is needed, what is ``found`` included: that is not made."""
+    margin = dict(targets)
     # nodes stand in the order of work, so consumers come last
     for key in reversed(list(nodes)):
-        if key in margin:
+        if key in margin and key not in found:
             for read in nodes[key].reads:
                 margin[read] = max(margin.get(read, 0), margin[key] + nodes[key].halo)
-    order = tuple(node for key, node in nodes.items() if key in margin)
+    return margin
+
+
+def _pass(
+    targets: Mapping[Key, int], nodes: Mapping[Key, Node], fits: tuple[Key, ...], found: Collection[Key] = ()
+) -> Pass:
+    margin = _margins(targets, nodes, found)
+    order = tuple(node for key, node in nodes.items() if key in margin and key not in found)
     last = {key: len(order) for key in targets}
     for index, node in enumerate(order):
         for read in node.reads:
@@ -60,8 +68,8 @@ def fused(visit: Pass) -> Pass:
         last, reads = (node.inputs[-1] if node.inputs else None), node.step
         if reads is None or node.halo or node.where or node.fit or last not in frees or readers[last] > 1:
             continue
-        maker, _, freed = work[last]
-        if maker.step is None or reads.name not in maker.step.definition.fuses:
+        maker, _, freed = work.get(last, (node, 0, ()))
+        if maker is node or maker.step is None or reads.name not in maker.step.definition.fuses:
             continue
         step, inputs = replace(maker.step, into=reads.name), (*node.inputs[:-1], *maker.inputs)
         del work[last]
@@ -72,3 +80,80 @@ def fused(visit: Pass) -> Pass:
         )
     nodes, margins, frees_of = zip(*work.values(), strict=True) if work else ((), (), ())
     return replace(visit, nodes=nodes, margins=margins, frees=frees_of)
+
+
+# planes that are left from pass to pass ------------------------------------------
+
+_BYTES = {Kind.SCALAR: 4, Kind.MASK: 1}
+"""Kinds of planes that are left, and bytes a pixel."""
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A pass as it is run.
+
+    ``alone`` makes all of its planes. Where passes leave planes for each other, ``whole`` makes all of them, as far
+    beyond the tile as later passes need those of ``leaves``, and ``rest`` what those of ``finds`` are not enough for.
+    """
+
+    alone: Pass
+    whole: Pass
+    rest: Pass
+    finds: tuple[Key, ...]
+    leaves: tuple[Key, ...]
+    nbytes: int
+    """What it adds to what is left, bytes a pixel."""
+
+    def visit(self, there: Collection[Key] | None) -> Pass:
+        """The pass where planes are there; None where none are left."""
+        if there is None:
+            return self.alone
+        return self.rest if all(key in there for key in self.finds) else self.whole
+
+
+def left_by(relays: Iterable[Relay]) -> int:
+    """Bytes a pixel that all passes together leave."""
+    return sum(relay.nbytes for relay in relays)
+
+
+def relayed(passes: Sequence[Pass]) -> tuple[Relay, ...]:
+    """How passes are run: what each leaves for later ones, so that they need not go over neighbourhoods again."""
+    nodes = [{node.key: node for node in visit.nodes} for visit in passes]
+    leaves = [_left(visit, passes[i + 1 :]) for i, visit in enumerate(passes)]
+    needed: dict[Key, int] = {}
+    relays: list[Relay] = []
+    for i, visit in reversed(list(enumerate(passes))):
+        own = {key: needed[key] for key in leaves[i] if key in needed}
+        targets = dict.fromkeys(_targets(visit), 0) | own
+        there = {key for earlier in leaves[:i] for key in earlier}
+        finds = {key: margin for key, margin in _margins(targets, nodes[i], there).items() if key in there}
+        needed |= {key: max(margin, needed.get(key, 0)) for key, margin in finds.items()}
+        whole, rest = (fused(_pass(targets, nodes[i], visit.fits, found)) for found in ((), finds))
+        nbytes = sum(_BYTES[nodes[i][key].kind] for key in own if key not in there)
+        relays.append(Relay(fused(visit), whole, rest, tuple(finds), tuple(own), nbytes))
+    return tuple(reversed(relays))
+
+
+def _targets(visit: Pass) -> list[Key]:
+    """What a pass is for: what it does not forget."""
+    freed = {key for frees in visit.frees for key in frees}
+    return [node.key for node in visit.nodes if node.key not in freed]
+
+
+def _left(visit: Pass, later: Sequence[Pass]) -> tuple[Key, ...]:
+    """The planes that later passes go on from, if neighbourhoods went into them: the rest is made again in no time.
+
+    Only scalar planes and masks, and not what is made of the others pixel by pixel.
+    """
+    here = {node.key for node in visit.nodes}
+    wanted = {key for one in later for node in one.nodes if node.key not in here for key in node.reads}
+    wanted |= {key for one in later for key in _targets(one)}
+    near: set[Key] = set()  # at hand, or soon made of what is
+    left = []
+    for node in visit.nodes:
+        if not node.halo and near.issuperset(node.reads):
+            near.add(node.key)
+        elif node.key in wanted and node.kind in _BYTES:
+            near.add(node.key)
+            left.append(node.key)
+    return tuple(left)

@@ -21,7 +21,7 @@ from residue_batch.files import shade_of
 from residue_batch.geometry import Array, Box, Transform, snug, strips, tiles
 from residue_batch.matching.flat import Flat, Shade
 from residue_batch.matching.light import same_light
-from residue_batch.matching.quality import board_points
+from residue_batch.matching.quality import Detail, board_points, details_of
 from residue_batch.matching.reference import white_colour
 from residue_batch.matching.registration import Registration, Target, register, target_of
 from residue_batch.matching.resample import (
@@ -96,6 +96,11 @@ class Scene:
     def points(self) -> Array:
         """Points [x, y] of the board at which the exposure of a shot is judged."""
         return board_points(self.mask, ignored_bit(self.mask), self.clean)
+
+    @cached_property
+    def details(self) -> list[Detail]:
+        """What of the frame the blur of a shot is told from."""
+        return details_of(self.target.windows) if self.target else []
 
     def bits(self, box: Box) -> Array:
         """Region bits of a box."""

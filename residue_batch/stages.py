@@ -25,6 +25,9 @@ from residue_batch.step import Kind
 BASE_BYTES = 133 << 20
 """Resident memory of a worker before the first board, libraries included."""
 
+ROOMY_BYTES = 400 << 20
+"""A board that needs less memory leaves planes from pass to pass, up to as much."""
+
 TASK_SECONDS = 0.5
 """No Dask task does less work than this."""
 
@@ -81,6 +84,8 @@ class Plan:
     tile: int
     input_pixels: int
     peak_bytes: int
+    room: int = 0
+    """Bytes of it for planes that are left from pass to pass; a graph leaves none."""
 
     @property
     def seconds(self) -> float:
@@ -110,6 +115,7 @@ def make_plan(
     shot_bytes: int,
     input_pixels: int,
     tile: int,
+    left: int,
     functions: Any,
 ) -> Plan:
     """Lay out the stages of a board.
@@ -122,6 +128,8 @@ def make_plan(
         Decoded bytes of both shots.
     input_pixels
         Pixels of both shots.
+    left
+        Bytes that passes leave for each other, by pixel of the frame.
     functions
         Where the stage functions live: the module ``board``.
     """
@@ -139,7 +147,8 @@ def make_plan(
         stages.append(Stage(f"fit {number + 1}", f.fit, items, f.add, f.fitted, _seconds("fit", per_tile)))
     stages.append(Stage("measure", f.measure, boxes, f.add, f.measured, _seconds("measure", per_tile)))
     peak = BASE_BYTES + shot_bytes + scene_bytes(program, shape, channels) + working_bytes(program, shape, tile)
-    return Plan(tuple(stages), shape, tile, input_pixels, peak)
+    room = max(min(left * frame_pixels, ROOMY_BYTES - peak), 0)
+    return Plan(tuple(stages), shape, tile, input_pixels, peak + room, room)
 
 
 def _seconds(stage: str, pixels: float) -> float:

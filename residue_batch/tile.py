@@ -7,7 +7,7 @@ clipped at the frame's edge, and forgotten after its last reader.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -22,8 +22,10 @@ from residue_batch.matching.common import cleaner
 from residue_batch.matching.flat import Shade
 from residue_batch.matching.light import Light
 from residue_batch.matching.resample import resample, seen
+from residue_batch.passes import Relay, left_by
 from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program, builtin_reads
 from residue_batch.scene import GRID, Scene, ignored_bit
+from residue_batch.shelf import Shelf, shelf
 from residue_batch.step import full_scale
 from residue_batch.steps.unmix import contrast
 from residue_batch.tally import Tally, count
@@ -142,16 +144,28 @@ def cut(plane: Array, covers: Box, box: Box) -> Array:
     return plane if plane.ndim == 1 or covers == box else plane[..., *box.within(covers)]
 
 
-def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Planes:
+def walk(
+    visit: Pass,
+    sources: Sources,
+    tile: Box,
+    fitted: Mapping[Key, Any],
+    left: Shelf | None = None,
+    leaves: Iterable[Key] = (),
+) -> Planes:
     """Run one pass on one tile.
+
+    Parameters
+    ----------
+    left
+        Planes that earlier passes have left for the tile; those of ``leaves`` are added.
 
     Returns
     -------
     The planes that the pass is for, each on ``tile`` exactly.
     """
     frame = Box.whole(sources.scene.shape)
-    planes: Planes = {}
-    boxes: dict[Key, Box] = {}
+    boxes = {key: box for key, (box, _) in (left or {}).items()}
+    planes: Planes = {key: plane for key, (_, plane) in (left or {}).items()}
     grown = cache(partial(tile.grow, within=frame))
     lap = laps()
 
@@ -177,16 +191,26 @@ def walk(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) ->
         for key in frees:
             del planes[key]
         lap(f"plane {node.key.plane}", reach.pixels, made.nbytes)
+    if left is not None:
+        left.update({key: (boxes[key], planes[key]) for key in leaves})
     return {key: cut(plane, boxes[key], tile) for key, plane in planes.items()}
 
 
-def fit_tile(visit: Pass, sources: Sources, tile: Box, fitted: Mapping[Key, Any]) -> Tally:
-    """What this tile adds to the fits of a pass; names are ``plane.phase/...``."""
-    planes = walk(visit, sources, tile, fitted)
+def run_on(
+    passes: Sequence[Relay], number: int, sources: Sources, tile: Box, box: Box, fitted: Mapping[Key, Any]
+) -> Planes:
+    """``walk`` for one of a board's passes on a box of a tile, with what earlier ones have left there."""
+    one, last = passes[number], number == len(passes) - 1
+    left = shelf(tile, tile.pixels * left_by(passes), last=last)
+    return walk(one.visit(left), sources, box, fitted, left, one.leaves) if box.pixels else {}
+
+
+def fit_tile(sources: Sources, tile: Box, fits: Iterable[Key], planes: Planes) -> Tally:
+    """What this tile adds to some fits; names are ``plane.phase/...``."""
     nodes = sources.program.nodes
     tally: Tally = {}
     lap = laps()
-    for key in visit.fits:
+    for key in fits:
         node = nodes[key]
         assert node.step is not None
         part = node.step.fit_chunk(
@@ -252,8 +276,13 @@ def _shrunk(plane: Array, down: int, across: int) -> Array:
     missing = (-height % down, -width % across)
     if any(missing):
         plane = cv2.copyMakeBorder(plane, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    size = (plane.shape[1] // across, plane.shape[0] // down)
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+    found = kernels.block_means(plane if plane.ndim == 3 else plane[..., None], down, across)
+    return found if plane.ndim == 3 else found[..., 0]
+
+
+def _bytes(codes: Array) -> Array:
+    """Code values as uint8."""
+    return codes if codes.dtype == np.uint8 else (codes >> 8).astype(np.uint8)
 
 
 def _grey(plane: Array) -> Array:
@@ -280,8 +309,7 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
         raw = planes[Key("raw", phase)]
         # as decoded, channels lie side by side
         parts = [raw.transpose(1, 2, 0)] if raw.strides[0] == raw.itemsize else raw
-        shot = np.dstack([_shrunk(part[::few], scale // few, scale) for part in parts])
-        pictures[f"raw.{phase}"] = shot if raw.dtype == np.uint8 else (shot >> 8).astype(np.uint8)
+        pictures[f"raw.{phase}"] = np.dstack([_shrunk(_bytes(part[::few]), scale // few, scale) for part in parts])
         shown = shown_plane(sources.program, phase)
         if shown is not None:
             pictures[f"shown.{phase}"] = small(_grey(planes[shown][each]))

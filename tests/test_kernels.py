@@ -249,15 +249,59 @@ def test_cells_take_each_pixel_by_how_near_they_are(size: int, width: int) -> No
     )[1] == np.count_nonzero(where)
 
 
-@pytest.mark.parametrize("side", [1, 3, 4, 7])
-def test_an_overview_is_the_means_of_whole_blocks(side: int) -> None:
-    image = RANDOM.integers(0, 256, (123, 170), np.uint8)[1:, 3:]
-    whole = image[: image.shape[0] // side * side, : image.shape[1] // side * side]
-    size = (whole.shape[1] // side, whole.shape[0] // side)
-    expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(kernels.block_means(image, side), expected)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("down", "across"), [(1, 1), (3, 3), (4, 4), (7, 7), (2, 8), (1, 5)])
+def test_a_small_picture_is_the_means_of_whole_blocks(down: int, across: int, channels: int) -> None:
+    image = RANDOM.integers(0, 256, (246, 170, channels), np.uint8)[1::2, 3:]
+    whole = np.ascontiguousarray(image[: image.shape[0] // down * down, : image.shape[1] // across * across])
+    size = (whole.shape[1] // across, whole.shape[0] // down)
+    expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
+    np.testing.assert_array_equal(kernels.block_means(image, down, across), expected)
     with pytest.raises(ValueError, match="at least one block"):
-        kernels.block_means(image[:2], 3)
+        kernels.block_means(image[:2], 3, 3)
+    with pytest.raises(ValueError, match="rows of pixels"):
+        kernels.block_means(image[:, ::2], 3, 3)
+
+
+@pytest.mark.parametrize("top", [0, 3, 7])
+@pytest.mark.parametrize("left", [0, 2])
+@pytest.mark.parametrize("two", [True, False])
+def test_cells_of_four_hold_the_sums_of_fixed_point_in_squares(top: int, left: int, two: bool) -> None:
+    height, width = 29, 1037
+    first, second = (RANDOM.normal(0, 1.2, (height, width)).astype(np.float32) for _ in range(2))
+    where = RANDOM.random((height, width)) < 0.9
+    first[~where], second[~where] = np.nan, np.inf
+    fixed = [
+        np.rint(np.clip(np.where(where, v, 0), -1.99, 1.99).astype(np.float32) * np.float32(16384)).astype(np.int64)
+        for v in (first, second)
+    ]
+    fixed[1] *= two
+    shape = (-(-(top + height) // 8) * 8, -(-(left + width) // 8) * 8)
+    counted, differences = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    counted[top : top + height, left : left + width] = where
+    differences[top : top + height, left : left + width] = fixed[0] - fixed[1]
+    squares = (shape[0] // 4, 4, shape[1] // 4, 4)
+    pixels, sums, totals, missing = kernels.sums_of_fours(
+        first, second if two else None, where.view(np.uint8), top, left, 16384.0, 1.99
+    )
+    np.testing.assert_array_equal(pixels, counted.reshape(squares).sum((1, 3)))
+    np.testing.assert_array_equal(sums, differences.reshape(squares).sum((1, 3)))
+    assert totals.tolist() == [int(v.sum()) for v in fixed]
+    assert missing == 0
+    first[where] = np.nan
+    assert kernels.sums_of_fours(first, None, where.view(np.uint8), top, left, 16384.0, 1.99)[3] == where.sum()
+
+
+def test_negative_opacities_are_counted_with_their_squares() -> None:
+    opacity = RANDOM.normal(0, 1.5, (7, 2113)).astype(np.float32)
+    where = RANDOM.random(opacity.shape) < 0.7
+    fixed = np.rint(np.clip(opacity, -1.99, 1.99) * np.float32(16384)).astype(np.int64)[where]
+    low = fixed[fixed < 0]
+    opacity[~where] = np.nan
+    sums, missing = kernels.negative_sums(opacity, where.view(np.uint8), 16384.0, 1.99)
+    assert sums.tolist() == [where.sum(), len(low), int(np.square(low).sum())]
+    assert missing == 0
+    assert kernels.negative_sums(opacity, np.ones_like(where, np.uint8), 16384.0, 1.99)[1] == (~where).sum()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from small import EVERY_STEP, FITTED, FLUX, SmallLot
 
 from residue_batch import board as boards
+from residue_batch import stages
 from residue_batch.geometry import Box
 from residue_batch.stages import TASK_SECONDS, Plan, make_plan, scene_bytes, working_bytes
 
 
 def plan(text: str = FLUX, shape: tuple[int, int] = (3000, 4000), tile: int = 1024, reference: str = "golden") -> Plan:
     pixels = shape[0] * shape[1]
-    return make_plan(small.program(text, reference), shape, 3, 6 * pixels, 2 * pixels, tile, boards)
+    return make_plan(small.program(text, reference), shape, 3, 6 * pixels, 2 * pixels, tile, 0, boards)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,18 @@ def test_a_board_is_planned_from_headers(lot: SmallLot) -> None:
     assert made.input_pixels == 2 * small.SHAPE[0] * small.SHAPE[1]
     own = replace(board, setting=replace(board.setting, frame=None))
     assert boards.plan_board(own).shape == small.SHAPE
+
+
+def test_planes_are_left_up_to_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, shape = small.program(FITTED), (3000, 4000)
+
+    def planned(left: int) -> Plan:
+        return make_plan(program, shape, 3, 72_000_000, 24_000_000, 1024, left, boards)
+
+    needed = planned(0).peak_bytes
+    assert planned(0).room == 0
+    monkeypatch.setattr(stages, "ROOMY_BYTES", needed + 30_000_000)
+    assert (planned(2).room, planned(2).peak_bytes) == (24_000_000, needed + 24_000_000)
+    assert (planned(10).room, planned(10).peak_bytes) == (30_000_000, needed + 30_000_000)
+    monkeypatch.setattr(stages, "ROOMY_BYTES", needed - 1)
+    assert (planned(10).room, planned(10).peak_bytes) == (0, needed)

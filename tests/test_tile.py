@@ -16,7 +16,7 @@ from residue_batch.board import Board, every_plane, plan_board, sources_of
 from residue_batch.engine.inline import identify
 from residue_batch.geometry import Box, tiles
 from residue_batch.picture import scale_of
-from residue_batch.program import PHASES, Key
+from residue_batch.program import PHASES, Key, Pass
 from residue_batch.tally import merge_all
 from residue_batch.tile import fit_tile, measure_tile, shown_plane, thumbnail_tile, walk
 
@@ -117,8 +117,12 @@ def test_tallies_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
 def test_fits_of_tiles_add_up_to_that_of_the_whole(board: Board) -> None:
     sources = sources_of(board)
     for visit in sources.program.passes[:-1]:
-        parts = merge_all(fit_tile(visit, sources, tile, board.fits) for tile in tiles(SHAPE, 150))
-        one = fit_tile(visit, sources, FRAME, board.fits)
+
+        def fitted_on(tile: Box, visit: Pass = visit) -> dict[str, np.ndarray]:
+            return fit_tile(sources, tile, visit.fits, walk(visit, sources, tile, board.fits))
+
+        parts = merge_all(map(fitted_on, tiles(SHAPE, 150)))
+        one = fitted_on(FRAME)
         assert parts.keys() == one.keys()
         assert all(np.array_equal(parts[k], one[k]) for k in one)
         assert {name.split("/")[0] for name in one} == {str(key) for key in visit.fits}

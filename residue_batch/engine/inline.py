@@ -23,6 +23,7 @@ from residue_batch.errors import ClusterError, Refusal
 from residue_batch.files import PhotoFile
 from residue_batch.laps import Spent, charged, recorded
 from residue_batch.outcome import INTERNAL_ERROR, WORKER_LOST, Record, refused
+from residue_batch.shelf import shelves
 from residue_batch.stages import Plan, Stage
 
 State = TypeVar("State")
@@ -149,9 +150,15 @@ def without_folders(error: Refusal, board: Board) -> Refusal:
 
 def measure_boards(work: Sequence[tuple[Board, frozenset[str]]], *, alone: bool = False) -> list[Done]:
     """One task of the driver: a board, or several tiny ones, each run inline."""
+
+    def measure(board: Board) -> Board:
+        plan = boards.plan_board(board)
+        with shelves(plan.room):
+            return run_inline(plan, board, alone=alone)
+
     set_up_process()
     with _without_collections():
-        return [settle(b, known, lambda b: run_inline(boards.plan_board(b), b, alone=alone)) for b, known in work]
+        return [settle(board, known, measure) for board, known in work]
 
 
 @contextmanager

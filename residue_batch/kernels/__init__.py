@@ -11,6 +11,7 @@ from residue_batch.kernels.colour import (
     contrast,
     counts_above,
     evidence,
+    negative_sums,
     opacity_sums,
     sample,
     scaled,
@@ -39,6 +40,7 @@ from residue_batch.kernels.planes import (
     smooth_grid,
     smooth_inside,
     spline,
+    sums_of_fours,
 )
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "least_share",
     "light_sums",
     "mutual_nearest",
+    "negative_sums",
     "normal_below",
     "opacity_sums",
     "open_areas",
@@ -72,6 +75,7 @@ __all__ = [
     "smooth_grid",
     "smooth_inside",
     "spline",
+    "sums_of_fours",
     "undifferenced",
     "unmix",
     "window_samples",

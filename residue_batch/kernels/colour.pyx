@@ -45,6 +45,7 @@ cdef extern from "loops.h" nogil:
         const float *within
     void c_evidence "evidence"(samples_t, levels_t, ptrdiff_t, ptrdiff_t, double, double, float, int64_t *, int64_t *,
                                int64_t *, int64_t *)
+    ptrdiff_t c_negative "negative_sums"(const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
     void c_above "counts_above"(const float *, const uint8_t *, ptrdiff_t, const float *, ptrdiff_t, int64_t *)
     void running_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, uint8_t *)
     void running_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, uint16_t *)
@@ -218,6 +219,22 @@ def opacity_sums(const float[:, :] opacity, const uint8_t[:, :] where, const uin
             for row in range(opacity.shape[0]):
                 missing += c_sums(&opacity[row, 0], &where[row, 0], &saturated[row, 0], opacity.shape[1], one,
                                   ceiling, &sums[0])
+    return found, missing
+
+
+def negative_sums(const float[:, :] opacity, const uint8_t[:, :] where, float one, float ceiling):
+    """Of ``round(one x opacity)`` under a mask: pixels, negative ones, the sum of their squares; and no numbers."""
+    cdef ptrdiff_t row, missing = 0
+    _same(opacity.shape[0], where.shape[0])
+    _same(opacity.shape[1], where.shape[1])
+    if opacity.strides[1] != sizeof(float) or where.strides[1] != 1:
+        raise ValueError("rows must be contiguous")
+    found = np.zeros(3, np.int64)
+    cdef int64_t[::1] sums = found
+    if opacity.shape[1]:
+        with nogil:
+            for row in range(opacity.shape[0]):
+                missing += c_negative(&opacity[row, 0], &where[row, 0], opacity.shape[1], one, ceiling, &sums[0])
     return found, missing
 
 

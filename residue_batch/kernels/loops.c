@@ -201,6 +201,39 @@ WIDEST ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const 
     return missing;
 }
 
+/* Adds of a row: pixels under the mask, how many of them are negative as fixed point, and the sum of their squares.
+ * Returns how many are no number. */
+WIDEST ptrdiff_t negative_sums(const float *opacity, const uint8_t *where, ptrdiff_t pixels, float one, float ceiling,
+                             int64_t *sums)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    ptrdiff_t missing = 0;
+    for (ptrdiff_t start = 0; start < pixels; start += BLOCK) {
+        const ptrdiff_t count = pixels - start < BLOCK ? pixels - start : BLOCK;
+        const float *restrict a = opacity + start;
+        const uint8_t *restrict in = where + start;
+        int32_t fixed[BLOCK], number = 0, negative = 0, none = 0, low_squares = 0, high_squares = 0;
+        for (ptrdiff_t i = 0; i < count; i++) { /* NaN fails the comparison and becomes the lowest */
+            const float least = a[i] > -ceiling ? a[i] : -ceiling, within = least < 0.0f ? least : 0.0f;
+            fixed[i] = (int32_t)((within * one + shift) - shift) * (int32_t)in[i];
+        }
+        for (ptrdiff_t i = 0; i < count; i++)
+            none += (int32_t)(a[i] != a[i]) & (int32_t)in[i];
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const int32_t squared = fixed[i] * fixed[i]; /* 1.99^2 x 2^28 < 2^31 */
+            number += in[i];
+            negative += fixed[i] < 0;
+            low_squares += squared & 0xffff;
+            high_squares += squared >> 16;
+        }
+        sums[0] += number;
+        sums[1] += negative;
+        sums[2] += ((int64_t)high_squares << 16) + low_squares;
+        missing += none;
+    }
+    return missing;
+}
+
 /* Adds how many values under the mask lie above each level, of one row. */
 WIDEST void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, const float *levels, ptrdiff_t number,
                        int64_t *above)

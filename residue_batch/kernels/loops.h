@@ -39,6 +39,8 @@ void contrast(const float *reference, ptrdiff_t step, const float *white, ptrdif
 
 ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const uint8_t *saturated, ptrdiff_t pixels,
                        float one, float ceiling, int64_t *sums);
+ptrdiff_t negative_sums(const float *opacity, const uint8_t *where, ptrdiff_t pixels, float one, float ceiling,
+                        int64_t *sums);
 void counts_above(const float *plane, const uint8_t *where, ptrdiff_t pixels, const float *levels, ptrdiff_t number,
                   int64_t *above);
 
@@ -104,7 +106,8 @@ void light_sums(fit_t of, const double *solved, const double *film, double widen
                 double *sums);
 void normal_below(const double *value, ptrdiff_t count, double *out);
 
-void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t side, ptrdiff_t count, uint32_t *line, uint8_t *out);
+void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,
+                 ptrdiff_t count, uint32_t *line, uint8_t *out);
 
 void nearest(const uint64_t *left, ptrdiff_t count, const uint64_t *right, ptrdiff_t others, int32_t *of_left,
              int32_t *left_distance, int32_t *of_right, int32_t *right_distance);

@@ -17,7 +17,8 @@ cdef extern from "loops.h" nogil:
         ptrdiff_t top, left, rows, cols
     void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, ptrdiff_t, box_t,
                     float *, uint16_t *)
-    void c_means "block_means"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint32_t *, uint8_t *)
+    void c_means "block_means"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint32_t *,
+                               uint8_t *)
     void c_nearest "nearest"(const uint64_t *, ptrdiff_t, const uint64_t *, ptrdiff_t, int32_t *, int32_t *, int32_t *,
                              int32_t *)
     ctypedef struct photograph_t:
@@ -129,17 +130,19 @@ def normal_below(const double[::1] values):
     return found
 
 
-def block_means(const uint8_t[:, :] image, ptrdiff_t side):
-    """(h / side, w / side) uint8: means of whole blocks of a grey image, rounded half to even."""
-    cdef ptrdiff_t row
-    if side < 1 or image.shape[0] < side or image.shape[1] < side or image.strides[1] != 1:
+def block_means(const uint8_t[:, :, :] image, ptrdiff_t down, ptrdiff_t across):
+    """(h / down, w / across, c) uint8: means of whole blocks of an image, rounded half to even."""
+    cdef ptrdiff_t row, channels = image.shape[2]
+    if (down < 1 or across < 1 or image.shape[0] < down or image.shape[1] < across or not channels
+            or image.strides[1] != channels or (channels > 1 and image.strides[2] != 1)):
         raise ValueError("an image has rows of pixels, and at least one block")
-    found = np.empty((image.shape[0] // side, image.shape[1] // side), np.uint8)
-    cdef uint8_t[:, ::1] out = found
-    cdef uint32_t[::1] line = np.empty(image.shape[1], np.uint32)
+    found = np.empty((image.shape[0] // down, image.shape[1] // across, channels), np.uint8)
+    cdef uint8_t[:, :, ::1] out = found
+    cdef uint32_t[::1] line = np.empty(image.shape[1] * channels, np.uint32)
     with nogil:
         for row in range(out.shape[0]):
-            c_means(&image[row * side, 0], image.strides[0], side, out.shape[1], &line[0], &out[row, 0])
+            c_means(&image[row * down, 0, 0], image.strides[0], down, across, channels, out.shape[1], &line[0],
+                    &out[row, 0, 0])
     return found
 
 

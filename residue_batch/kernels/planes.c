@@ -222,6 +222,44 @@ WIDE ptrdiff_t fixed_row(const float *restrict plane, const uint8_t *restrict wh
     return missing;
 }
 
+/* Adds a row of fixed point under the mask, less that of another plane if there is one, to lines of sums and numbers;
+ * ``totals`` are those of either plane. Returns how many are no number. */
+WIDE ptrdiff_t difference_row(const float *plane, const float *other, const uint8_t *where, ptrdiff_t count, float one,
+                              float ceiling, int32_t *restrict sums, int32_t *restrict number, int64_t *totals)
+{
+    ptrdiff_t missing = 0;
+    for (ptrdiff_t start = 0; start < count; start += BLOCK) {
+        const ptrdiff_t stop = count - start < BLOCK ? count : start + BLOCK;
+        int32_t none = 0, total = 0, total_other = 0; /* a block of fixed points fits */
+        for (ptrdiff_t i = start; i < stop; i++) {
+            const float p = where[i] ? plane[i] : 0.0f, q = other && where[i] ? other[i] : 0.0f;
+            const float least = p > -ceiling ? p : -ceiling, within = least < ceiling ? least : ceiling;
+            const float least_q = q > -ceiling ? q : -ceiling, within_q = least_q < ceiling ? least_q : ceiling;
+            const int32_t fixed = (int32_t)((within * one + ROUNDING) - ROUNDING);
+            const int32_t fixed_q = (int32_t)((within_q * one + ROUNDING) - ROUNDING);
+            total += fixed;
+            total_other += fixed_q;
+            sums[i] += fixed - fixed_q;
+            number[i] += where[i];
+            none += (p != p) + (q != q);
+        }
+        totals[0] += total;
+        totals[1] += total_other;
+        missing += none;
+    }
+    return missing;
+}
+
+/* Adds up the columns of cells of 4 px. */
+WIDE void sum_of_fours(const int32_t *restrict sums, const int32_t *restrict number, ptrdiff_t cells, float *restrict out,
+                       uint8_t *restrict out_number)
+{
+    for (ptrdiff_t i = 0; i < cells; i++) {
+        out[i] = (float)(sums[4 * i] + sums[4 * i + 1] + sums[4 * i + 2] + sums[4 * i + 3]);
+        out_number[i] = (uint8_t)(number[4 * i] + number[4 * i + 1] + number[4 * i + 2] + number[4 * i + 3]);
+    }
+}
+
 /* Adds of a row: pixels that count, those of them in the mask, and the fixed-point total of the plane there. Returns
  * how many of these are no number. */
 WIDE ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,

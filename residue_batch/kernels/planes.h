@@ -49,6 +49,9 @@ void spline(const float *sums, const float *numbers, ptrdiff_t count, const floa
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);
 ptrdiff_t fixed_row(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float ceiling, int16_t *out);
+ptrdiff_t difference_row(const float *plane, const float *other, const uint8_t *where, ptrdiff_t count, float one,
+                         float ceiling, int32_t *sums, int32_t *number, int64_t *totals);
+void sum_of_fours(const int32_t *sums, const int32_t *number, ptrdiff_t cells, float *out, uint8_t *out_number);
 ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,
                      float ceiling, int64_t *sums);
 ptrdiff_t quantise(const float *plane, ptrdiff_t count, float factor, float shift, uint8_t *out, ptrdiff_t *clipped);

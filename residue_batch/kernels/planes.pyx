@@ -26,6 +26,9 @@ cdef extern from "planes.h" nogil:
     void c_lines "spline_line"(const float *, const int32_t *, const float *, ptrdiff_t, float *)
     void fetch(const void *, ptrdiff_t)
     ptrdiff_t c_fixed "fixed_row"(const float *, const uint8_t *, ptrdiff_t, float, float, int16_t *)
+    ptrdiff_t c_difference "difference_row"(const float *, const float *, const uint8_t *, ptrdiff_t, float, float,
+                                            int32_t *, int32_t *, int64_t *)
+    void c_fours "sum_of_fours"(const int32_t *, const int32_t *, ptrdiff_t, float *, uint8_t *)
     void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, const float *, float *)
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
@@ -239,6 +242,43 @@ def fixed_inside(const float[:, :] plane, const uint8_t[:, :] where, float one, 
             for row in range(plane.shape[0]):
                 missing += c_fixed(&plane[row, 0], &where[row, 0], plane.shape[1], one, ceiling, &out[row, 0])
     return found, missing
+
+
+def sums_of_fours(const float[:, :] plane, const float[:, :] other, const uint8_t[:, :] where, ptrdiff_t top,
+                  ptrdiff_t left, float one, float ceiling):
+    """Of cells of 4 x 4 px: pixels of a mask (uint8), and their fixed-point sums (float32, exact); (2 m, 2 n) each.
+
+    Of the plane, less ``other`` if it is not None. The first cell begins ``top`` rows above the planes and ``left``
+    columns beside them. Then the totals of both planes, (2,), and how many pixels under the mask are no number.
+    """
+    cdef ptrdiff_t row, cell, missing = 0, rows = plane.shape[0], width = plane.shape[1]
+    cdef const float *second = NULL
+    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _same(rows, where.shape[0])
+    _same(width, where.shape[1])
+    if other is not None:
+        _rows(other.strides[1] == sizeof(float))
+        _same(rows, other.shape[0])
+        _same(width, other.shape[1])
+    if not rows * width or not 0 <= top < 8 or not 0 <= left < 8:
+        raise ValueError("a plane has pixels, and begins in the first two cells")
+    shape = (2 * ((top + rows + 7) // 8), 2 * ((left + width + 7) // 8))
+    pixels, sums, totals = np.zeros(shape, np.uint8), np.zeros(shape, np.float32), np.zeros(2, np.int64)
+    cdef uint8_t[:, ::1] out_pixels = pixels
+    cdef float[:, ::1] out = sums
+    cdef int64_t[::1] out_totals = totals
+    cdef int32_t[:, ::1] lines = np.zeros((2, 4 * shape[1]), np.int32)
+    with nogil:
+        for row in range(rows):
+            if other is not None:
+                second = &other[row, 0]
+            missing += c_difference(&plane[row, 0], second, &where[row, 0], width, one, ceiling, &lines[0, left],
+                                    &lines[1, left], &out_totals[0])
+            if (top + row) % 4 == 3 or row == rows - 1:
+                cell = (top + row) // 4
+                c_fours(&lines[0, 0], &lines[1, 0], out.shape[1], &out[cell, 0], &out_pixels[cell, 0])
+                lines[:, :] = 0
+    return pixels, sums, totals, missing
 
 
 def cover_sums(const uint8_t[:, :] mask, const float[:, :] plane, const uint8_t[:, :] where, float one, float ceiling):

@@ -5,22 +5,28 @@
 
 /* ---- overviews --------------------------------------------------------------------------- */
 
-/* A row of means of blocks of ``side`` x ``side`` pixels, rounded half to even; ``line`` holds a row of sums. */
-WIDE void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t side, ptrdiff_t count, uint32_t *restrict line,
-                      uint8_t *restrict out)
+/* A row of means of blocks of ``down`` x ``across`` pixels, whose channels lie side by side, rounded half to even;
+ * ``line`` holds a row of sums. */
+WIDE void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,
+                      ptrdiff_t count, uint32_t *restrict line, uint8_t *restrict out)
 {
-    for (ptrdiff_t i = 0; i < count * side; i++)
+    const ptrdiff_t width = count * across * channels;
+    for (ptrdiff_t k = down; k < 2 * down; k++) /* of the next row: a row is a new page, which nothing foresees */
+        for (ptrdiff_t i = 0; i < width; i += 64)
+            __builtin_prefetch(image + k * step + i);
+    for (ptrdiff_t i = 0; i < width; i++)
         line[i] = image[i];
-    for (ptrdiff_t k = 1; k < side; k++)
-        for (ptrdiff_t i = 0; i < count * side; i++)
+    for (ptrdiff_t k = 1; k < down; k++)
+        for (ptrdiff_t i = 0; i < width; i++)
             line[i] += image[k * step + i];
-    const float share = 1.0f / (float)(side * side);
-    for (ptrdiff_t i = 0; i < count; i++) {
-        uint32_t sum = 0;
-        for (ptrdiff_t k = 0; k < side; k++)
-            sum += line[i * side + k];
-        out[i] = (uint8_t)__builtin_rintf((float)sum * share);
-    }
+    const float share = 1.0f / (float)(down * across);
+    for (ptrdiff_t i = 0; i < count; i++)
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            uint32_t sum = 0;
+            for (ptrdiff_t k = 0; k < across; k++)
+                sum += line[(i * across + k) * channels + c];
+            out[i * channels + c] = (uint8_t)__builtin_rintf((float)sum * share);
+        }
 }
 
 /* ---- features ---------------------------------------------------------------------------- */

@@ -244,19 +244,25 @@ def _step(state: _State, centre: F64, sums: F64, held: tuple[F64, F64], widen: f
     solved, film, clean = state
     w, by_rest, by_slope, by_edge = sums[:4]
     slope_slope, slope_rest, edge_edge, edge_rest, edge_slope = sums[4:].sum(2)
-    windows, channels = w.shape
-    one = np.eye(channels)[None].repeat(windows, 0)
-    design = np.concatenate([one, centre[:, None, :].repeat(channels, 1)], 2)  # (m, C, C + 5)
+    channels = w.shape[1]
+
+    def by_parameter(values: F64) -> F64:
+        """(m, C + 5) of (m, C): a window's gain is a channel's own, its field is common to the channels."""
+        return np.concatenate([values, values.sum(1)[:, None] * centre], 1)
+
     size = channels + 6
     normal, right = np.zeros((size, size)), np.zeros(size)
-    normal[:-1, :-1] = np.einsum("mc,mck,mcl->kl", w, design, design)
-    normal[-1, :-1] = normal[:-1, -1] = np.einsum("mc,mck->k", by_edge, design)
+    normal[:channels, :channels] = np.diag(w.sum(0))
+    normal[:channels, channels:-1] = np.einsum("mc,mk->ck", w, centre)
+    normal[channels:-1, :channels] = normal[:channels, channels:-1].T
+    normal[channels:-1, channels:-1] = np.einsum("mk,ml->kl", w.sum(1)[:, None] * centre, centre)
+    normal[-1, :-1] = normal[:-1, -1] = by_parameter(by_edge).sum(0)
     normal[-1, -1] = edge_edge.sum() + 1e-3 * w.sum()  # without edges: no blur
-    right[:-1], right[-1] = np.einsum("mc,mck->k", by_rest, design), edge_rest.sum()
+    right[:-1], right[-1] = by_parameter(by_rest).sum(0), edge_rest.sum()
     rows, ratio = held
     normal += w.sum() * np.einsum("ck,cl->kl", rows, rows)
     right += w.sum() * np.einsum("ck,c->k", rows, ratio - np.einsum("ck,k->c", rows, solved))
-    cross = np.concatenate([np.einsum("mc,mck->mk", by_slope, design), edge_slope[:, None]], 1)
+    cross = np.concatenate([by_parameter(by_slope), edge_slope[:, None]], 1)
     power, pull, mass = slope_slope + 1e-9, slope_rest, w.sum(1) + 1e-9
 
     found = _clean(film + pull / power, np.sqrt(power / mass), mass > 5.0, widen)
@@ -264,7 +270,7 @@ def _step(state: _State, centre: F64, sums: F64, held: tuple[F64, F64], widen: f
     clean = 0.5 * (clean + found) if clean.size else found
     prior = power * clean / (1.0 - clean)  # a window believed clean is held at zero that firmly
     inverse, pull = 1.0 / (power + prior), pull - prior * film
-    normal -= np.einsum("mk,ml,m->kl", cross, cross, inverse)
+    normal -= np.einsum("mk,ml->kl", cross * inverse[:, None], cross)
     right -= np.einsum("mk,m->k", cross, pull * inverse)
     normal += 1e-9 * np.trace(normal) * np.eye(size)
     free = np.r_[:channels, size - 1] if even else np.arange(size)

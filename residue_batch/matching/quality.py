@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,8 +42,28 @@ class Quality:
     saturated_pct: float
 
 
+class Band(NamedTuple):
+    """A band of frequency of a window of the frame.
+
+    ``places`` are the flat indices of a real spectrum, ``values`` the frame's there, conjugate; ``power`` is the sum of
+    their squares, ``square`` the mean square of the frequency under them.
+    """
+
+    places: NDArray[np.intp]
+    values: NDArray[np.complex128]
+    power: float
+    square: float
+
+
+class Detail(NamedTuple):
+    """What of a window of the frame its blur is told from: in two bands of frequency."""
+
+    box: Box
+    bands: tuple[Band, Band]
+
+
 @lapped("quality")
-def quality_of(shot: Array, seen: U8, transform: Transform, windows: Sequence[Window], points: F64) -> Quality:
+def quality_of(shot: Array, seen: U8, transform: Transform, details: Sequence[Detail], points: F64) -> Quality:
     """Blur and saturation of a registered shot.
 
     Parameters
@@ -53,12 +74,12 @@ def quality_of(shot: Array, seen: U8, transform: Transform, windows: Sequence[Wi
         The same in grey, from `registration.grey`.
     transform
         Frame to shot.
-    windows
-        Of the frame, from `registration.target_of`.
+    details
+        Of the frame, from `details_of`.
     points
         (n, 2) [x, y] of the frame, from `board_points`.
     """
-    return Quality(blur_of(seen, transform, windows), saturated(shot, transform, points))
+    return Quality(blur_of(seen, transform, details), saturated(shot, transform, points))
 
 
 def board_points(bits: Array, ignored: int, clean: Array | None) -> F64:
@@ -92,14 +113,32 @@ def saturated(shot: Array, transform: Transform, points: F64) -> float:
     return 100.0 * float((value >= _BURNT * np.iinfo(shot.dtype).max).mean())
 
 
-def blur_of(seen: U8, transform: Transform, windows: Sequence[Window]) -> float:
+def details_of(windows: Sequence[Window]) -> list[Detail]:
+    """What the blur of shots is told from: every few of a frame's windows, where they have detail in both bands."""
+    found = []
+    for window in windows[:: max(1, -(-len(windows) // _WINDOWS))]:
+        spectrum = _spectrum(window.detail).ravel()
+        rows, columns = np.fft.fftfreq(window.detail.shape[0])[:, None], np.fft.rfftfreq(window.detail.shape[1])
+        square = (rows * rows + columns * columns).ravel()
+        bands = []
+        for least, most in (_LOW, _HIGH):
+            places = np.flatnonzero((square >= least * least) & (square < most * most))
+            values = np.conj(spectrum[places])
+            power = np.square(np.abs(values))
+            total = float(power.sum())
+            bands.append(Band(places, values, total, float((power * square[places]).sum()) / total if total else 0.0))
+        if bands[0].power > 0 and bands[1].power > 0:
+            found.append(Detail(window.box, (bands[0], bands[1])))
+    return found
+
+
+def blur_of(seen: U8, transform: Transform, details: Sequence[Detail]) -> float:
     """Sigma (frame px) of the blur of a grey shot against the frame; negative when it is sharper.
 
     The transfer function from frame to shot, |<conj F S>| / <|F|^2>, is taken in two bands of frequency; a Gaussian
     leaves exp(-2 pi^2 sigma^2 f^2). Noise and residue have nothing in common with the frame and drop out.
     """
-    chosen = windows[:: max(1, -(-len(windows) // _WINDOWS))]
-    found = [v for v in (_variance(w, _patch(seen, transform, w.box)) for w in chosen) if np.isfinite(v)]
+    found = [v for v in (_variance(d, _patch(seen, transform, d.box)) for d in details) if np.isfinite(v)]
     if not found:
         return float("nan")
     variance = float(np.median(found))
@@ -114,28 +153,20 @@ def _patch(seen: U8, transform: Transform, box: Box) -> F32:
 
 
 @lru_cache(4)
-def _spectrum(size: int) -> tuple[F64, F64, tuple[Array, Array]]:
-    """A taper, the squares of the frequencies, and where the two bands are, for windows of a size."""
-    taper = np.outer(np.hanning(size), np.hanning(size))
-    rows, columns = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
-    square = rows * rows + columns * columns
-    low, high = ((square >= least * least) & (square < most * most) for least, most in (_LOW, _HIGH))
-    return taper, square, (low, high)
+def _taper(size: int) -> F64:
+    return np.outer(np.hanning(size), np.hanning(size))
 
 
-def _variance(window: Window, patch: F32) -> float:
+def _spectrum(patch: F32) -> NDArray[np.complex128]:
+    return np.fft.rfft2((patch - patch.mean()) * _taper(patch.shape[0]))
+
+
+def _variance(detail: Detail, patch: F32) -> float:
     """Variance of the blur of one window, px^2; NaN where frame and shot have nothing in common."""
-    taper, square, bands = _spectrum(patch.shape[0])
-    frame, shot = (np.fft.rfft2((v - v.mean()) * taper) for v in (window.detail, patch))
-    power, cross = np.square(np.abs(frame)), (np.conj(frame) * shot).real
-    told = []
-    for band in bands:
-        energy = float(power[band].sum())
-        if not energy > 0:
-            return float("nan")
-        told.append((float(cross[band].sum()) / energy, float((power * square)[band].sum()) / energy))
-    (coarse, at_coarse), (fine, at_fine) = told
+    spectrum = _spectrum(patch).ravel()
+    coarse, fine = (float((band.values * spectrum[band.places]).real.sum()) / band.power for band in detail.bands)
     if not coarse > 0:
         return float("nan")
     # what is left of the fine band cannot be told from chance below a fiftieth
-    return float(np.log(coarse / max(fine, 0.02 * coarse)) / (2 * np.pi**2 * (at_fine - at_coarse)))
+    squares = detail.bands[1].square - detail.bands[0].square
+    return float(np.log(coarse / max(fine, 0.02 * coarse)) / (2 * np.pi**2 * squares))

@@ -152,7 +152,7 @@ def _overview(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
         half = (width // 2, height // 2)
         image = np.asarray(cv2.resize(image[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA))
     elif factor > 1:
-        image = kernels.block_means(image, factor)
+        image = kernels.block_means(image[..., None], factor, factor)[..., 0]
     # Even contrast: the corner detector's threshold is absolute, exposure and vignetting are not.
     return np.asarray(cv2.createCLAHE(2.0, (8, 8)).apply(image), np.uint8), factor
 

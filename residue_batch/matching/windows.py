@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Window(NamedTuple):
     """A window of the frame, with the pixels that carry its texture."""
 
     box: Box
-    detail: F32  # (n, n) high-passed
+    detail: F32  # (n, n) high-passed, of mean 0
     pixels: NDArray[np.int32]  # flat indices of the pixels used
     design: F32  # (4, k): d/dx, d/dy, value, 1
 
@@ -89,7 +90,8 @@ def _window(frame: NDArray[np.uint8], box: Box) -> Window | None:
     if len(index) < 64:
         return None
     design = np.stack([dx.ravel()[index], dy.ravel()[index], patch.ravel()[index], np.ones(len(index))])
-    return Window(box, _detail(patch), index.astype(np.int32), design.astype(np.float32))
+    detail = _detail(patch)
+    return Window(box, detail - detail.mean(), index.astype(np.int32), design.astype(np.float32))
 
 
 def refine(
@@ -167,10 +169,14 @@ def _correlations(warped: Sequence[F32], windows: Sequence[Window]) -> F64:
     found = []
     for window, patch in zip(windows, warped, strict=True):
         a, b = window.detail.ravel(), _detail(patch).ravel()
-        a, b = a - a.mean(), b - b.mean()
-        norm = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-        found.append(float((a * b).sum()) / norm if norm > 0 else 0.0)
+        b -= b.mean()
+        norm = math.sqrt(_product(a, a) * _product(b, b))
+        found.append(_product(a, b) / norm if norm > 0 else 0.0)
     return np.array(found, np.float64)
+
+
+def _product(a: F32, b: F32) -> float:
+    return float(np.einsum("i,i->", a, b))  # no BLAS: its sums depend on the number of threads
 
 
 def _shift(window: Window, patch: F32) -> tuple[F64, F64]:
@@ -208,8 +214,9 @@ def _small_homography(places: F64, shifts: F64, information: F64, pixel: float) 
     solved, rest = np.zeros(8), shifts
     scale = pixel
     for _ in range(8):
-        normal = np.einsum("nik,nij,njl,n->kl", design, weights, design, robust)
-        right = np.einsum("nik,nij,nj,n->k", design, weights, -shifts, robust)
+        weighted = np.einsum("nij,njl->nil", weights * robust[:, None, None], design)
+        normal = np.einsum("nik,nil->kl", design, weighted)
+        right = np.einsum("nil,ni->l", weighted, -shifts)
         damping = 1e-6 * np.trace(normal) / 8 + 1e-12
         solved = np.linalg.solve(normal + damping * np.eye(8), right)
         rest = -shifts - design @ solved

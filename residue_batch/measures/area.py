@@ -10,9 +10,9 @@ from pydantic import Field
 
 from residue_batch import kernels
 from residue_batch.measure import Output, measure
-from residue_batch.measures.load import bytes_of, noise, opacity_sums
+from residue_batch.measures.load import noise
 from residue_batch.step import Mask, ParameterError, Plane
-from residue_batch.tally import Tally
+from residue_batch.tally import CEILING, ONE, Tally
 
 
 def _check(tau: tuple[float, ...], main: float) -> None:
@@ -71,7 +71,12 @@ def area(
     main
         The one that stands for the measure in tables of one row; one of tau.
     """
-    sums = opacity_sums(opacity, where)
-    levels = np.array(tau, np.float32)
-    above = kernels.counts_above(np.ascontiguousarray(opacity), bytes_of(where), levels)
-    return {"above": above, **{name: sums[name] for name in ("pixels", "negative", "negative_squares")}}
+    mask = where.view(np.uint8)
+    sums, missing = kernels.negative_sums(opacity, mask, ONE, CEILING)
+    if missing:
+        raise FloatingPointError(f"{missing} opacities are no number")
+    names = ("pixels", "negative", "negative_squares")
+    return {
+        "above": kernels.counts_above(opacity, mask, np.array(tau, np.float32)),
+        **{name: np.asarray(value) for name, value in zip(names, sums, strict=True)},
+    }

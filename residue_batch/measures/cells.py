@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from residue_batch import kernels
 from residue_batch.geometry import Array, Box
-from residue_batch.step import Mask
-from residue_batch.tally import Tally
+from residue_batch.step import Mask, Plane
+from residue_batch.tally import CEILING, ONE, Tally
 
 CELL = 4
 """Side of a cell, px."""
@@ -33,24 +33,23 @@ class Cells(NamedTuple):
     sums: Array
 
 
-def total(values: Array) -> int:
-    """The sum of int16 values: float64 adds integers below 2^53 exactly."""
-    return int(cv2.sumElems(values)[0]) if values.size else 0
-
-
-def cell_sums(values: Array, where: Mask, at: Box, frame: tuple[int, int]) -> tuple[Cells, Tally]:
+def cell_sums(
+    where: Mask, at: Box, frame: tuple[int, int], plane: Plane, less: Plane | None = None
+) -> tuple[Cells, Tally, Array]:
     """Pixels and sums of the cells of each block.
 
     Parameters
     ----------
-    values
-        (h, w) float32 that hold integers below 2^20, 0 outside ``where``.
     where
         (h, w) bool: the pixels that count.
     at
         Where the arrays lie.
     frame
         (height, width) of the frame.
+    plane
+        (h, w) float32, summed as ``round(a x 16384)``.
+    less
+        Another plane, which is taken off; in fixed point as well.
 
     Returns
     -------
@@ -58,23 +57,26 @@ def cell_sums(values: Array, where: Mask, at: Box, frame: tuple[int, int]) -> tu
         Those of whole blocks; cells of cut blocks are empty here.
     cut
         (2, 2, 2) int64 of each block that the border of ``at`` cuts, by address: its cells' pixels, then sums.
+    totals
+        (2,) int64: the sums of both planes.
+
+    Raises
+    ------
+    FloatingPointError
+        For NaN: as an integer it would be a clean pixel.
     """
-    if not values.size:
-        return Cells(np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32)), {}
+    if not where.size:
+        return Cells(np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32)), {}, np.zeros(2, np.int64)
     before = at.top % BLOCK, at.left % BLOCK
     after = -at.bottom % BLOCK, -at.right % BLOCK
-    counted: Array = where.view(np.uint8) * np.uint8(CELL * CELL)
-    if any(before + after):
-        border = before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT
-        values, counted = cv2.copyMakeBorder(values, *border), cv2.copyMakeBorder(counted, *border)
-    size = values.shape[1] // CELL, values.shape[0] // CELL
-    # exact in any order: a sum of 16 such integers, and its 16th part, fit float32
-    pixels = np.asarray(cv2.resize(counted, size, interpolation=cv2.INTER_AREA), np.uint8)
-    sums = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA)) * np.float32(CELL * CELL)
+    pixels, sums, totals, missing = kernels.sums_of_fours(plane, less, where.view(np.uint8), *before, ONE, CEILING)
+    if missing:
+        raise FloatingPointError(f"{missing} opacities are no number")
     cells = Cells(pixels, sums)
-    return cells, _taken_out(
+    cut = _taken_out(
         cells, at, before, (after[0] if at.bottom != frame[0] else 0, after[1] if at.right != frame[1] else 0)
     )
+    return cells, cut, totals
 
 
 def _taken_out(cells: Cells, at: Box, before: tuple[int, int], after: tuple[int, int]) -> Tally:

@@ -9,9 +9,9 @@ import numpy as np
 
 from residue_batch.geometry import Array, Box, snug
 from residue_batch.measure import Output, measure
-from residue_batch.measures.cells import BLOCK, CELL, Cells, cell_sums, joined, total
+from residue_batch.measures.cells import BLOCK, CELL, Cells, cell_sums, joined
 from residue_batch.step import Mask, Plane
-from residue_batch.tally import ONE, Tally, count, fixed
+from residue_batch.tally import ONE, Tally, count
 
 TIMES_NOISE = 3.0
 
@@ -126,12 +126,11 @@ def change(before: Plane, after: Plane, *, where: Mask, at: Box, frame: tuple[in
     box = snug(where, at, BLOCK)
     here = box.within(at)
     where = where[here]
-    first, second = fixed(before[here], where), fixed(after[here], where)
-    cells, cut = cell_sums(np.subtract(first, second, dtype=np.float32), where, box, frame)
+    cells, cut, totals = cell_sums(where, box, frame, before[here], after[here])
     return {
         "pixels": count(int(np.count_nonzero(where))),
-        "before": count(total(first)),
-        "after": count(total(second)),
+        "before": np.asarray(totals[0]),
+        "after": np.asarray(totals[1]),
         **_sorted(cells),
         **cut,
     }

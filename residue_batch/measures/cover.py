@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from residue_batch import kernels
 from residue_batch.measure import Output, measure
-from residue_batch.measures.load import bytes_of
 from residue_batch.step import Mask, Plane
 from residue_batch.tally import CEILING, ONE, Tally
 
@@ -43,7 +44,7 @@ def cover(mask: Mask, plane: Plane, *, where: Mask) -> Tally:
     plane
         How much of it there is: any scalar plane of shares.
     """
-    sums, missing = kernels.cover_sums(bytes_of(mask), plane, bytes_of(where), ONE, CEILING)
+    sums, missing = kernels.cover_sums(mask.view(np.uint8), plane, where.view(np.uint8), ONE, CEILING)
     if missing:
         raise FloatingPointError(f"{missing} values are no number")
     return {"sums": sums}

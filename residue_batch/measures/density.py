@@ -12,7 +12,7 @@ from residue_batch.geometry import Array, Box, snug
 from residue_batch.measure import Output, measure
 from residue_batch.measures.cells import BLOCK, Cells, cell_sums, joined
 from residue_batch.step import Mask, Plane
-from residue_batch.tally import CEILING, ONE, Tally, count, fixed
+from residue_batch.tally import CEILING, ONE, Tally, count
 
 CAP = 0.98
 """Opacities are cut here: -ln(1 - a) would run away."""
@@ -78,7 +78,7 @@ def density(opacity: Plane, *, where: Mask, at: Box, frame: tuple[int, int]) -> 
     box = snug(where, at, BLOCK)
     here = box.within(at)
     where = where[here]
-    cells, cut = cell_sums(fixed(opacity[here], where).astype(np.float32), where, box, frame)
+    cells, cut, _ = cell_sums(where, box, frame, opacity[here])
     total, capped = _density(cells)
     return {
         "pixels": count(int(np.count_nonzero(where))),

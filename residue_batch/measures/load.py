@@ -13,28 +13,6 @@ from residue_batch.step import Array, Mask, Plane
 from residue_batch.tally import CEILING, ONE, Tally
 
 
-def bytes_of(mask: Array) -> Array:
-    """A mask as 0 and 1, for a kernel."""
-    return np.ascontiguousarray(mask).view(np.uint8)
-
-
-def opacity_sums(opacity: Array, where: Array, saturated: Array | None = None) -> Tally:
-    """Exact sums of ``round(a x 16384)`` under a mask: what the load and the noise of opacity are made of.
-
-    Raises
-    ------
-    FloatingPointError
-        For NaN: as an integer it would be a clean pixel.
-    """
-    mask = bytes_of(where)
-    full = mask if saturated is None else bytes_of(saturated)
-    sums, missing = kernels.opacity_sums(np.ascontiguousarray(opacity), mask, full, ONE, CEILING)
-    if missing:
-        raise FloatingPointError(f"{missing} opacities are no number")
-    names = ("pixels", "sum", "positive", "saturated", "clipped", "negative", "negative_squares")
-    return {name: np.asarray(value) for name, value in zip(names, sums, strict=True)}
-
-
 def noise(tally: Mapping[str, Array]) -> float:
     """Standard deviation of opacity on a clean surface; NaN where nothing is negative.
 
@@ -88,4 +66,9 @@ def load(opacity: Plane, saturated: Mask, *, where: Mask) -> Tally:
     saturated
         Pixels that are saturated in the shot (built in).
     """
-    return opacity_sums(opacity, where, saturated)
+    mask, full = where.view(np.uint8), saturated.view(np.uint8)
+    sums, missing = kernels.opacity_sums(opacity, mask, full, ONE, CEILING)
+    if missing:
+        raise FloatingPointError(f"{missing} opacities are no number")
+    names = ("pixels", "sum", "positive", "saturated", "clipped", "negative", "negative_squares")
+    return {name: np.asarray(value) for name, value in zip(names, sums, strict=True)}
