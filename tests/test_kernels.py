@@ -155,17 +155,16 @@ def test_the_sums_of_a_light_fit_are_those_of_its_formula(channels: int) -> None
     ratio, contrast, bend = (RANDOM.normal(m, s, (count, channels)) for m, s in ((0, 0.1), (2, 1), (0, 0.2)))
     terms, film = RANDOM.uniform(-1, 1, (count, 5)), np.array([0.0, 0.05, -0.002, 0.3])
     solved, noise, speckle, uneven, tukey, widen = RANDOM.normal(0, 0.05, channels + 6), 0.02, 0.004, 0.2, 4.7, 1.5
-    weight, rest, sums = kernels.light_sums(
-        ratio, contrast, bend, terms, starts, solved, film, widen, noise, speckle, uneven, tukey
-    )
+    first = (np.ascontiguousarray(v.T) for v in (ratio, contrast, bend, terms))
+    weight, rest, sums = kernels.light_sums(*first, starts, solved, film, widen, noise, speckle, uneven, tukey)
     own = film[np.repeat(np.arange(4), np.diff([*starts, count]))][:, None]
     growth = np.maximum(1 + own * contrast, 0.2)
     slope, edge = contrast / growth, bend / growth
     left = ratio - solved[:channels] - (terms @ solved[channels:-1])[:, None] - np.log(growth) - solved[-1] * edge
     spread = 1 + (speckle + uneven * np.abs(own)) * slope / noise
     tukeyed = np.square(np.clip(1 - np.square(left / (tukey * widen * noise * spread)), 0, None))
-    assert rest == pytest.approx(left, rel=1e-9, abs=1e-12)
-    assert weight == pytest.approx(tukeyed, rel=1e-9, abs=1e-12)
+    assert rest.T == pytest.approx(left, rel=1e-9, abs=1e-12)
+    assert weight.T == pytest.approx(tukeyed, rel=1e-9, abs=1e-12)
     w = tukeyed / np.square(spread)
     parts = (1, left, slope, edge, slope * slope, slope * left, edge * edge, edge * left, edge * slope)
     for found, part in zip(sums, parts, strict=True):

@@ -53,10 +53,10 @@ void beside(const uint8_t *bad, box_t box, box_t grid, ptrdiff_t down, ptrdiff_t
 
 /* ---- a fit ------------------------------------------------------------------------------- */
 
-#define LANES 4 /* channels of a sample, together in a vector */
+#define LANES 8 /* samples, together in a vector */
 
-typedef double lanes_t __attribute__((vector_size(8 * LANES)));
-typedef int64_t bits_t __attribute__((vector_size(8 * LANES)));
+typedef double lanes_t __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+typedef int64_t bits_t __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
 /* Natural logarithm of positive normal numbers, to 1e-12: of the exponent, and 2 artanh((m - 1) / (m + 1)) of a mantissa
  * between 0.7 and 1.4. */
@@ -64,61 +64,78 @@ INLINE void log_of(const lanes_t *value, lanes_t *out)
 {
     const bits_t bits = (bits_t)*value, half = (bits - 0x3fe6a09e667f3bcdLL) >> 52; /* from sqrt(1/2) on */
     const lanes_t mantissa = (lanes_t)(bits - (half << 52)), s = (mantissa - 1.0) / (mantissa + 1.0), z = s * s;
-    lanes_t sum = {1.0 / 15, 1.0 / 15, 1.0 / 15, 1.0 / 15};
+    lanes_t sum = z * 0.0 + 1.0 / 15;
     for (int k = 13; k > 0; k -= 2)
         sum = sum * z + 1.0 / k;
     *out = 2.0 * s * sum + 0.6931471805599453 * __builtin_convertvector(half, lanes_t);
 }
 
-/* The sums of one step of ``fit_light`` over the samples of each window; see there. Every array of samples is
- * (n, channels). ``sums`` (9, windows, channels) takes those of weight x: 1, rest, slope, edge, slope slope, slope rest,
- * edge edge, edge rest, edge slope. */
-WIDE void light_sums(const fit_t of, const double *solved, const double *film, double widen, double *restrict weight,
-                double *restrict rest, double *restrict sums)
+/* The lanes of ``value`` where it is above ``limit``, and those of ``other`` elsewhere. */
+INLINE void where_above(const lanes_t *value, double limit, const lanes_t *other, lanes_t *out)
 {
-    const ptrdiff_t channels = of.channels;
+    const bits_t above = (bits_t)(*value > limit);
+    *out = (lanes_t)((above & (bits_t)*value) | (~above & (bits_t)*other));
+}
+
+/* The sums of one step of ``fit_light`` over the samples of each window; see there. Every array of samples is
+ * (channels, n). ``sums`` (9, windows, channels) takes those of weight x: 1, rest, slope, edge, slope slope, slope rest,
+ * edge edge, edge rest, edge slope. */
+WIDEST void light_sums(const fit_t of, const double *solved, const double *film, double widen, double *restrict weight,
+                     double *restrict rest, double *restrict sums)
+{
+    const ptrdiff_t n = of.samples;
     const double scale = 1.0 / (of.tukey * widen * of.noise);
     for (ptrdiff_t window = 0; window < of.windows; window++) {
-        lanes_t total[9] = {{0.0}};
-        const ptrdiff_t end = window + 1 < of.windows ? of.starts[window + 1] : of.samples;
+        const ptrdiff_t start = of.starts[window], end = window + 1 < of.windows ? of.starts[window + 1] : n;
         const double own = film[window], uneven = (of.speckle + of.uneven * fabs(own)) / of.noise;
-        for (ptrdiff_t i = of.starts[window]; i < end; i++) {
-            const double *term = of.terms + 5 * i;
-            double field = 0.0;
-            for (int k = 0; k < 5; k++)
-                field += solved[channels + k] * term[k];
-            lanes_t growth = {1.0, 1.0, 1.0, 1.0}, left = {0.0}, slope = {0.0}, edge = {0.0};
-            for (ptrdiff_t c = 0; c < channels; c++) {
-                const double by = 1.0 + own * of.contrast[i * channels + c];
-                growth[c] = by > 0.2 ? by : 0.2;
-                slope[c] = of.contrast[i * channels + c];
-                edge[c] = of.bend[i * channels + c];
-                left[c] = of.ratio[i * channels + c] - field - solved[c];
+        for (ptrdiff_t c = 0; c < of.channels; c++) {
+            lanes_t total[9] = {{0.0}};
+            for (ptrdiff_t i = start; i < end; i += LANES) {
+                const size_t here = (size_t)(end - i < LANES ? end - i : LANES) * sizeof(double);
+                /* what no sample fills is far off, and so without weight */
+                lanes_t ratio = {1e99, 1e99, 1e99, 1e99, 1e99, 1e99, 1e99, 1e99}, contrast = {0.0}, bend = {0.0};
+                lanes_t field = {0.0};
+                if (here == sizeof ratio) {
+                    ratio = *(const lanes_t *)(of.ratio + c * n + i);
+                    contrast = *(const lanes_t *)(of.contrast + c * n + i);
+                    bend = *(const lanes_t *)(of.bend + c * n + i);
+                    for (int k = 0; k < 5; k++)
+                        field += solved[of.channels + k] * *(const lanes_t *)(of.terms + k * n + i);
+                } else {
+                    memcpy(&ratio, of.ratio + c * n + i, here);
+                    memcpy(&contrast, of.contrast + c * n + i, here);
+                    memcpy(&bend, of.bend + c * n + i, here);
+                    for (int k = 0; k < 5; k++) {
+                        lanes_t term = {0.0};
+                        memcpy(&term, of.terms + k * n + i, here);
+                        field += solved[of.channels + k] * term;
+                    }
+                }
+                const lanes_t least = contrast * 0.0 + 0.2, nothing = {0.0};
+                lanes_t growth = 1.0 + own * contrast, grown;
+                where_above(&growth, 0.2, &least, &growth);
+                log_of(&growth, &grown);
+                const lanes_t shrink = 1.0 / growth, slope = contrast * shrink, edge = bend * shrink;
+                const lanes_t left = ratio - field - solved[c] - grown - solved[of.channels + 5] * edge;
+                const lanes_t narrow = 1.0 / (1.0 + uneven * slope), out = left * narrow * scale;
+                lanes_t inside = 1.0 - out * out;
+                where_above(&inside, 0.0, &nothing, &inside);
+                const lanes_t tukey = inside * inside;
+                memcpy(weight + c * n + i, &tukey, here);
+                memcpy(rest + c * n + i, &left, here);
+                const lanes_t w = tukey * (narrow * narrow), by_slope = w * slope, by_edge = w * edge;
+                const lanes_t parts[9] = {w, w * left, by_slope, by_edge, by_slope * slope, by_slope * left,
+                                          by_edge * edge, by_edge * left, by_edge * slope};
+                for (int k = 0; k < 9; k++)
+                    total[k] += parts[k];
             }
-            lanes_t grown;
-            log_of(&growth, &grown);
-            left -= grown;
-            const lanes_t shrink = 1.0 / growth;
-            slope *= shrink;
-            edge *= shrink;
-            left -= solved[channels + 5] * edge;
-            const lanes_t narrow = 1.0 / (1.0 + uneven * slope), out = left * narrow * scale;
-            lanes_t inside = 1.0 - out * out, w = {0.0};
-            for (ptrdiff_t c = 0; c < channels; c++) {
-                w[c] = inside[c] > 0.0 ? inside[c] * inside[c] : 0.0;
-                weight[i * channels + c] = w[c];
-                rest[i * channels + c] = left[c];
+            for (int k = 0; k < 9; k++) {
+                double sum = 0.0;
+                for (int lane = 0; lane < LANES; lane++)
+                    sum += total[k][lane];
+                sums[(k * of.windows + window) * of.channels + c] = sum;
             }
-            w *= narrow * narrow;
-            const lanes_t by_slope = w * slope, by_edge = w * edge;
-            const lanes_t parts[9] = {w, w * left, by_slope, by_edge, by_slope * slope, by_slope * left,
-                                      by_edge * edge, by_edge * left, by_edge * slope};
-            for (int k = 0; k < 9; k++)
-                total[k] += parts[k];
         }
-        for (int k = 0; k < 9; k++)
-            for (ptrdiff_t c = 0; c < channels; c++)
-                sums[(k * of.windows + window) * channels + c] = total[k][c];
     }
 }
 

@@ -97,19 +97,20 @@ def window_samples(const code[:, :, ::1] shot, const float[::1] table, const dou
 def light_sums(const double[:, ::1] ratio, const double[:, ::1] contrast, const double[:, ::1] bend,
                const double[:, ::1] terms, const int64_t[::1] starts, const double[::1] solved, const double[::1] film,
                double widen, double noise, double speckle, double uneven, double tukey):
-    """Weights (n, C), misfits (n, C) and sums by window (9, m, C) of one step of a light fit; see ``light.c``."""
+    """Weights (C, n), misfits (C, n) and sums by window (9, m, C) of one step of a light fit; see ``light.c``."""
     cdef fit_t fit
-    fit.samples, fit.channels, fit.windows = ratio.shape[0], ratio.shape[1], starts.shape[0]
+    fit.channels, fit.samples, fit.windows = ratio.shape[0], ratio.shape[1], starts.shape[0]
     for part in (contrast, bend):
-        _same(part.shape[0], fit.samples)
-        _same(part.shape[1], fit.channels)
-    _same(terms.shape[0], fit.samples)
-    _same(terms.shape[1], 5)
+        _same(part.shape[0], fit.channels)
+        _same(part.shape[1], fit.samples)
+    _same(terms.shape[0], 5)
+    _same(terms.shape[1], fit.samples)
     _same(film.shape[0], fit.windows)
     _same(solved.shape[0], fit.channels + 6)
-    if not fit.windows or fit.channels > 4 or starts[0] != 0 or starts[fit.windows - 1] >= fit.samples or np.any(np.diff(starts) < 0):
-        raise ValueError("samples have at most 4 channels and lie in windows one after the other")
-    weight, rest = np.empty((fit.samples, fit.channels)), np.empty((fit.samples, fit.channels))
+    if (not fit.windows or not fit.channels or starts[0] != 0 or starts[fit.windows - 1] >= fit.samples
+            or np.any(np.diff(starts) < 0)):
+        raise ValueError("samples have channels and lie in windows one after the other")
+    weight, rest = np.empty((fit.channels, fit.samples)), np.empty((fit.channels, fit.samples))
     sums = np.empty((9, fit.windows, fit.channels))
     cdef double[:, ::1] of_weight = weight, of_rest = rest
     cdef double[:, :, ::1] of_sums = sums

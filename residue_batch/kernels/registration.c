@@ -2,6 +2,7 @@
 #include "loops.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- overviews --------------------------------------------------------------------------- */
 
@@ -125,26 +126,53 @@ static int solve(const double *normal, const double *right, double *out)
     return 1;
 }
 
+#define LANES 8
+
+typedef float lanes_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef double wide_lanes_t __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+
+/* The sums over all pixels of weight x the products of four ``design`` rows and ``value``, each with those after it. */
+INLINE void products(const float *design, const float *value, const float *weight, ptrdiff_t count, double *out)
+{
+    wide_lanes_t total[14] = {{0.0}};
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const size_t here = (size_t)(count - i < LANES ? count - i : LANES) * sizeof(float);
+        lanes_t narrow[TERMS + 2] = {{0.0f}}; /* what no pixel fills has no weight */
+        wide_lanes_t row[TERMS + 2];
+        for (int j = 0; j < TERMS + 2; j++) {
+            const float *from = j < TERMS ? design + j * count : j == TERMS ? value : weight;
+            if (here == sizeof narrow[j])
+                narrow[j] = *(const lanes_t *)(from + i);
+            else
+                memcpy(&narrow[j], from + i, here);
+            row[j] = __builtin_convertvector(narrow[j], wide_lanes_t);
+        }
+        int at = 0;
+        for (int j = 0; j < TERMS; j++) {
+            const wide_lanes_t weighted = row[TERMS + 1] * row[j];
+            for (int k = j; k <= TERMS; k++)
+                total[at++] += weighted * row[k];
+        }
+    }
+    for (int k = 0; k < 14; k++) {
+        out[k] = 0.0;
+        for (int lane = 0; lane < LANES; lane++)
+            out[k] += total[k][lane];
+    }
+}
+
 /* Least squares of ``value`` over four ``design`` rows with Tukey weights, in some rounds. The weighted normal matrix is
- * that of the last round, ``noise`` the robust scale of what it leaves (at least 0.5). Sums are in double, one after the
- * other, so that they do not depend on the number of threads. ``work`` holds three times ``count``. 0 if singular. */
-WIDE int shift(const float *restrict design, const float *restrict value, ptrdiff_t count, int rounds,
+ * that of the last round, ``noise`` the robust scale of what it leaves (at least 0.5). Sums are in double and in a
+ * fixed order, so that they do not depend on the number of threads or the machine. ``work`` holds three times ``count``. 0 if singular. */
+WIDEST int shift(const float *restrict design, const float *restrict value, ptrdiff_t count, int rounds,
                float *restrict work, double *restrict solved, double *restrict normal, double *restrict noise)
 {
     float *restrict weight = work, *restrict rest = work + count, *restrict some = work + 2 * count;
     for (ptrdiff_t i = 0; i < count; i++)
         weight[i] = 1.0f;
     for (int round = 0; round < rounds; round++) {
-        double total[14] = {0.0}, right[TERMS];
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const double w = weight[i];
-            const double row[5] = {design[i], design[count + i], design[2 * count + i], design[3 * count + i],
-                                   value[i]};
-            int at = 0;
-            for (int j = 0; j < TERMS; j++)
-                for (int k = j; k <= TERMS; k++)
-                    total[at++] += w * row[j] * row[k];
-        }
+        double total[14], right[TERMS];
+        products(design, value, weight, count, total);
         int at = 0;
         for (int j = 0; j < TERMS; j++) {
             for (int k = j; k < TERMS; k++)

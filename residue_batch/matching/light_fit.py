@@ -93,7 +93,7 @@ def fit_lights(samples: Samples, white: F32, *, white_assumed: bool = False) -> 
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is fitted: the usable pixels, sorted by window, and what is known of them beforehand."""
+    """What is fitted: the usable pixels, sorted by window, and what is known of them beforehand; channels first."""
 
     ratio: F64
     contrast: F64
@@ -107,7 +107,7 @@ class _Problem:
 
     @property
     def channels(self) -> int:
-        return int(self.ratio.shape[1])
+        return len(self.ratio)
 
 
 class _State(NamedTuple):
@@ -134,17 +134,19 @@ def _problem(samples: Samples, white: F32) -> _Problem:
     window = np.repeat(np.arange(len(samples.starts)), np.diff([*samples.starts, len(keep)]))[keep]
     starts = np.flatnonzero(np.diff(window, prepend=-1))
     count = np.diff([*starts, len(window)])
-    image, base = samples.image[keep].astype(np.float64), samples.reference[keep].astype(np.float64)
+    image, base, bend = (
+        np.ascontiguousarray(v[keep].T, np.float64) for v in (samples.image, samples.reference, samples.bend)
+    )
     x, y = samples.place[keep].T
-    terms = np.stack([x, y, x * x, x * y, y * y], 1)
+    terms = np.stack([x, y, x * x, x * y, y * y])
     return _Problem(
         ratio=np.log(image) - np.log(base),
-        contrast=np.asarray(white, np.float64) / base - 1.0,
-        bend=samples.bend[keep].astype(np.float64) / base,
+        contrast=np.asarray(white, np.float64)[:, None] / base - 1.0,
+        bend=bend / base,
         terms=terms,
         starts=starts,
         count=count,
-        centre=np.add.reduceat(terms, starts) / count[:, None],
+        centre=(np.add.reduceat(terms, starts, axis=1) / count).T.copy(),
         fixed=samples.fixed,
         shape=samples.shape,
     )
@@ -153,8 +155,8 @@ def _problem(samples: Samples, white: F32) -> _Problem:
 def _first(problem: _Problem) -> _State:
     """Where the fit starts: the gains of the pixels that film hardly changes, and what the white patch says of them."""
     solved = np.zeros(problem.channels + 6)
-    depth = np.minimum(problem.contrast, 40.0).mean(1)
-    gains = np.array([_mode(v) for v in problem.ratio[depth <= np.quantile(depth, 0.6)].T])
+    depth = np.minimum(problem.contrast, 40.0).mean(0)
+    gains = np.array([_mode(v) for v in problem.ratio[:, depth <= np.quantile(depth, 0.6)]])
     solved[: problem.channels] = _told(problem.fixed, gains)
     return _filmed(problem, solved)
 
@@ -183,7 +185,7 @@ def _told(fixed: Fixed | None, gains: F64) -> F64:
 
 def _filmed(problem: _Problem, solved: F64) -> _State:
     window = np.repeat(np.arange(len(problem.count)), problem.count)
-    film = _first_film(problem.ratio - solved[: problem.channels], problem.contrast, window, problem.count)
+    film = _first_film(problem.ratio - solved[: problem.channels, None], problem.contrast, window, problem.count)
     return _State(solved, film, np.zeros(0))
 
 
@@ -217,14 +219,14 @@ def _light(problem: _Problem, found: _Found, *, confounded: bool) -> Light:
     channels, solved = problem.channels, found.solved
     if not np.isfinite(solved).all():
         raise Refusal("light", "no gain and field explain the light of the shot", REMEDY)
-    used, trust = darkest(found.weight) > 0.5, np.clip(found.weight, 0.0, 1.0)
+    used, trust = found.weight.min(0) > 0.5, np.clip(found.weight, 0.0, 1.0)
     return Light(
         gain=tuple(float(v) for v in np.exp(solved[:channels])),
         field=tuple(float(v) for v in solved[channels : channels + 5]),
         extra_blur=2.0 * float(solved[-1]),
         film=float(np.average(np.maximum(found.state.film, 0.0), weights=problem.count)),
         clean_share=float(np.average(found.state.clean, weights=problem.count)),
-        residual=1.4826 * float(np.median(np.abs(found.rest[used]))) if used.any() else float("nan"),
+        residual=1.4826 * float(np.median(np.abs(found.rest[:, used]))) if used.any() else float("nan"),
         samples=int(used.sum()),
         share=float(used.mean()),
         film_confounded=confounded or channels == 1,
@@ -309,7 +311,7 @@ def _clean(film: F64, unit: F64, live: Mask, widen: float) -> F64:
 def _first_film(ratio: F64, contrast: F64, window: NDArray[np.intp], count: NDArray[np.intp]) -> F64:
     """Per window a low quantile of the pixels' opacities under the first gain, at least 0."""
     # A pixel as white as residue says nothing of opacity: its contrast is kept off zero.
-    opacity = (np.expm1(np.clip(ratio, -5.0, 5.0)) * contrast).sum(1) / np.maximum(np.square(contrast).sum(1), 1e-3)
+    opacity = (np.expm1(np.clip(ratio, -5.0, 5.0)) * contrast).sum(0) / np.maximum(np.square(contrast).sum(0), 1e-3)
     order = np.lexsort((opacity, window))
     first = np.cumsum(count) - count
     low = opacity[order][first + (0.4 * count).astype(np.intp)]
