@@ -12,9 +12,6 @@ WIDE void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrd
                       ptrdiff_t count, uint32_t *restrict line, uint8_t *restrict out)
 {
     const ptrdiff_t width = count * across * channels;
-    for (ptrdiff_t k = down; k < 2 * down; k++) /* of the next row: a row is a new page, which nothing foresees */
-        for (ptrdiff_t i = 0; i < width; i += 64)
-            __builtin_prefetch(image + k * step + i);
     for (ptrdiff_t i = 0; i < width; i++)
         line[i] = image[i];
     for (ptrdiff_t k = 1; k < down; k++)
