@@ -108,6 +108,12 @@ measures:
 """
 
 
+# the parts of a workflow, to be put together
+HEAD = "schema: 1\nworkflow: w\n"
+PLANES = "planes:\n  opacity: {step: unmix}\n"
+LOAD = "measures:\n  load: {measure: load, of: opacity}\n"
+
+
 @dataclass(frozen=True)
 class SmallLot:
     """A rendered lot with everything that a run needs beside it."""

@@ -9,13 +9,12 @@ import re
 import shlex
 import shutil
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-import click
 import pytest
+from pages import DOCS, HOME, PAGES, SPAN, Block, blocks, every, prose
 
 from residue_batch.checking import kind_of
 from residue_batch.cli import residue
@@ -35,42 +34,9 @@ from residue_batch.results import REGION_STATUSES
 from residue_batch.step import STEPS, Kind
 from residue_batch.synthetic import write_lot
 
-HOME = Path(__file__).resolve().parent.parent
-DOCS = HOME / "docs"
-PAGES = [HOME / "README.md", *sorted(DOCS.glob("*.md"))]
 PAGE_OF = {"workflow": "workflows", "board_type": "board-types", "lot": "lots", "cluster": "cluster"}
-ELSEWHERE = ("--nthreads",)
-"""Options of other programs that pages name."""
-
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`\n]+)`")
 RUN = re.compile(r"runs/week_47-\w+-[0-9a-f]{8}")
 """A run directory as pages write it; the fingerprint of the reader's own is another."""
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    page: Path
-    number: int
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.name}:{self.number}"
-
-
-def prose(page: Path) -> str:
-    return FENCE.sub("", page.read_text(encoding="utf-8"))
-
-
-def blocks(page: Path, *kinds: str) -> list[Block]:
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [Block(page, i, kind, text) for i, (kind, text) in enumerate(found, 1) if not kinds or kind in kinds]
-
-
-def every(*kinds: str) -> list[Block]:
-    return [block for page in PAGES for block in blocks(page, *kinds)]
 
 
 def words(*names: str) -> set[str]:
@@ -96,18 +62,6 @@ def keys_of(kind: str) -> set[str]:
     return {key for model in (schema, *schema.get("$defs", {}).values()) for key in model["properties"]}
 
 
-def commands(group: click.Command = residue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    for name, command in getattr(group, "commands", {}).items():
-        yield " ".join((*path, name)), command
-        yield from commands(command, (*path, name))
-
-
-def options() -> set[str]:
-    everything = [residue, *(command for _, command in commands())]
-    named = {name for c in everything for p in c.params if isinstance(p, click.Option) for name in p.opts}
-    return {*named, "--help", "-h"}
-
-
 # complete -----------------------------------------------------------------------------
 
 
@@ -123,20 +77,6 @@ def test_every_step_and_measure_has_a_page_that_explains_its_parameters(name: st
     registered: Any = STEPS.get(name) or MEASURES[name]
     for key in registered.signature.keys:
         assert re.search(rf"^\| `{key}` \| [^|]+ \| [^|]+ \| [^–|]", section, re.MULTILINE), f"{name}: {key}"
-
-
-@pytest.mark.parametrize(
-    ("name", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_every_command_and_option_is_in_the_reference(name: str, command: click.Command) -> None:
-    if isinstance(command, click.Group):
-        return
-    page = (DOCS / "reference.md").read_text(encoding="utf-8")
-    section = page.split(f"\n### residue {name}\n", 1)[1].split("\n### ")[0]
-    for option in command.params:
-        if isinstance(option, click.Option):
-            assert f"`{option.opts[0]}`" in section
-            assert option.help, f"residue {name} {option.opts[0]} says nothing about itself"
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -238,55 +178,6 @@ def test_yaml_loads(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if isinstance(loaded, Workflow):
         for reference in ("golden", "pair"):
             assert compile_program(loaded, reference=reference, pixel_size_um=20.0).measures
-
-
-def residue_lines() -> list[tuple[str, list[str]]]:
-    lines = [(str(block), line) for block in every("bash") for line in block.text.splitlines() if line]
-    return [(where, shlex.split(line, comments=True)) for where, line in lines]
-
-
-@pytest.mark.parametrize(("where", "line"), residue_lines(), ids=lambda v: " ".join(v) if isinstance(v, list) else v)
-def test_commands_exist_with_these_options(where: str, line: list[str]) -> None:
-    program, *arguments = line
-    if program == "make":
-        assert f"\n{arguments[0]}:" in (HOME / "Makefile").read_text(encoding="utf-8"), where
-        return
-    if program == "dask":
-        return
-    if program == "python":
-        _benchmark(arguments)
-        return
-    assert program == "residue", where
-    command: click.Command = residue
-    while isinstance(command, click.Group):
-        command = command.commands[arguments.pop(0)]
-    # parsing raises on an unknown option or a missing argument
-    with command.make_context(command.name, arguments):
-        pass
-
-
-def _benchmark(arguments: list[str]) -> None:
-    """A script that exists, or ``-m module --option ...``: the module is there and takes the options."""
-    if arguments[0] != "-m":
-        assert (HOME / arguments[0]).is_file(), arguments
-        return
-    source = (HOME / (arguments[1].replace(".", "/") + ".py")).read_text(encoding="utf-8")
-    for option in (a for a in arguments[2:] if a.startswith("--")):
-        assert f'"{option}"' in source, arguments
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
-    known = {name for name, _ in commands()}
-    for span in SPAN.findall(prose(page)):
-        if span.startswith("residue ") and not span.startswith("residue --"):
-            given = re.findall(r"[a-z]+", span)[1:3]
-            assert given[0] in known or " ".join(given) in known, span
-        if span.startswith("python "):
-            _benchmark(span.split()[1:])
-            continue
-        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", span):
-            assert option in {*options(), *ELSEWHERE}, span
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,205 @@
+"""What is written into a store is there, and others can read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stored import KEEP, SHAPE, board, contents, cut, of, written
+
+from residue_batch import kernels, store
+from residue_batch.geometry import tiles
+from residue_batch.layout import SCALE, layout
+from residue_batch.program import Key
+from residue_batch.step import Kind
+from residue_batch.store import close, create, is_complete, read_plane, verify, write_tile
+from residue_batch.tally import merge_all
+
+# what is written is there --------------------------------------------------------
+
+
+def test_a_sound_store_is_complete_and_has_no_findings(sound: Path) -> None:
+    assert is_complete(sound)
+    assert is_complete(str(sound))
+    assert verify(sound) == []
+
+
+def test_planes_come_back_as_they_were_written(sound: Path) -> None:
+    planes = board()
+    for key, kind in KEEP:
+        read = read_plane(sound, str(key))
+        if kind == Kind.MASK:
+            np.testing.assert_array_equal(read, planes[key])
+        else:
+            assert read.dtype == np.float32
+            assert np.abs(read - planes[key]).max() <= SCALE / 2 + 1e-6
+    np.testing.assert_array_equal(read_plane(sound, "observable"), planes[Key("observable")])
+
+
+def test_zero_and_one_are_stored_exactly(tmp_path: Path) -> None:
+    planes = board()
+    planes[Key("opacity", "before")] = planes[Key("edge")].astype(np.float32)
+    path = written(tmp_path / "b.zarr", of(), planes)
+    np.testing.assert_array_equal(read_plane(path, "opacity.before"), planes[Key("opacity", "before")])
+
+
+@pytest.mark.parametrize("tile", [128, 192, 512, 1000, 2048])
+def test_the_tile_size_changes_no_pixel_of_any_level(tile: int, sound: Path, tmp_path: Path) -> None:
+    other = written(tmp_path / "o.zarr", of(tile=tile), board())
+    levels = of().levels
+    assert of(tile=tile).levels == levels == 3
+    for array in of().arrays:
+        for level in range(levels):
+            np.testing.assert_array_equal(store._read(sound, array, level), store._read(other, array, level))
+
+
+def test_levels_coarser_than_the_tiles_write_are_made_at_the_end(tmp_path: Path) -> None:
+    form = of((1100, 300), 64)
+    assert (form.tile_levels, form.levels) == (1, 4)
+    planes = board((1100, 300))
+    path = written(tmp_path / "b.zarr", form, planes)
+    assert verify(path) == []
+    assert form.size(3) == read_plane(path, "residue.after", 3).shape == (138, 38)
+
+
+def test_coarse_image_pixels_are_rounded_means_and_coarse_labels_are_any(sound: Path) -> None:
+    for array in of().arrays:
+        for level in range(of().levels - 1):
+            fine = store._read(sound, array, level)
+            fine = np.pad(fine, ((0, 0), (0, fine.shape[1] % 2), (0, fine.shape[2] % 2)), mode="edge")
+            quads = np.stack([fine[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]).astype(np.int64)
+            coarse = (quads.sum(axis=0) + 2) >> 2 if array == "image" else quads.max(axis=0)
+            np.testing.assert_array_equal(store._read(sound, array, level + 1), coarse)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), st.integers(0, 99))
+def test_halving_blocks_of_any_size_equals_integer_arithmetic(c: int, height: int, width: int, seed: int) -> None:
+    block = np.random.default_rng(seed).integers(0, 256, (c, height, width), np.uint8)
+    even = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge").astype(np.int64)
+    total = even[:, 0::2, 0::2] + even[:, 1::2, 0::2] + even[:, 0::2, 1::2] + even[:, 1::2, 1::2]
+    np.testing.assert_array_equal(kernels.halved(block, True), (total + 2) >> 2)
+    labels = (block > 200).astype(np.uint8)
+    even = np.pad(labels, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    any_of = even[:, 0::2, 0::2] | even[:, 1::2, 0::2] | even[:, 0::2, 1::2] | even[:, 1::2, 1::2]
+    np.testing.assert_array_equal(kernels.halved(labels, False), any_of)
+
+
+def test_our_shards_are_what_zarr_itself_reads_and_writes(tmp_path: Path) -> None:
+    block = np.random.default_rng(1).integers(0, 9, (2, 1024, 1024), np.uint8)
+    coder = zarr.codecs.BloscCodec(typesize=1, cname="lz4", clevel=5, shuffle="bitshuffle", blocksize=1 << 16)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=block.shape, dtype="uint8", shards=block.shape, chunks=(1, 512, 512), fill_value=0,
+        compressors=[coder, zarr.codecs.Crc32cCodec()],
+    )  # fmt: skip
+    array[...] = block
+    file = tmp_path / "a.zarr" / "c" / "0" / "0" / "0"
+    ours = b"".join(store._shard(block, 1024))
+    assert len(ours) == file.stat().st_size
+    file.write_bytes(ours)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr", mode="r")[...], block)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (256, 256), (257, 255)])
+def test_a_small_board_is_one_tile(shape: tuple[int, int], tmp_path: Path) -> None:
+    planes = board(shape)
+    path = written(tmp_path / "b.zarr", of(shape, 512), planes)
+    assert verify(path) == []
+    np.testing.assert_array_equal(read_plane(path, "edge"), planes[Key("edge")])
+
+
+def test_a_store_that_keeps_nothing_still_shows_what_was_seen(tmp_path: Path) -> None:
+    form = of(keep=())
+    assert form.keys == (Key("observable"),)
+    path = written(tmp_path / "b.zarr", form, board())
+    assert not (path / "labels").exists()
+    assert read_plane(path, "observable").shape == SHAPE
+
+
+def test_an_all_clean_board_has_every_shard(tmp_path: Path) -> None:
+    planes = {key: np.zeros_like(plane) for key, plane in board().items()}
+    path = written(tmp_path / "b.zarr", of(), planes)
+    shards = [name for name in contents(path) if "/c/" in name]
+    assert len(shards) == sum(len(of().boxes(level)) for level in range(of().levels)) * len(of().arrays)
+    assert len(of().boxes(0)) == 12
+
+
+def test_the_same_board_twice_gives_the_same_bytes(sound: Path, tmp_path: Path) -> None:
+    form = of()
+    create(tmp_path / "b.zarr", form)
+    backwards = [write_tile(tmp_path / "b.zarr", form, t, cut(board(), t)) for t in [*tiles(form.shape, 256)][::-1]]
+    close(tmp_path / "b.zarr", form, merge_all(backwards))
+    assert contents(tmp_path / "b.zarr") == contents(sound)
+
+
+def test_pixels_beyond_the_codes_are_counted(tmp_path: Path) -> None:
+    planes = board()
+    planes[Key("opacity", "after")][:2, :3] = [[5, -1, np.inf], [1.17, -0.1, 0]]
+    path = written(tmp_path / "b.zarr", of(), planes)
+    counts = zarr.open_group(path, mode="r", path="complete").attrs["clipped_pixels"]
+    assert counts == {"opacity.before": 0, "opacity.after": 3}
+
+
+def test_layouts_and_tallies_travel_between_processes() -> None:
+    assert pickle.loads(pickle.dumps(of())) == of()
+    assert hash(of()) == hash(of())
+
+
+# others can read it --------------------------------------------------------------
+
+
+def test_xarray_and_zarr_open_it_without_warnings(sound: Path) -> None:
+    dataset = xr.open_zarr(sound, drop_variables=["1", "2"])
+    assert dataset["0"].sizes == {"c": 3, "y": 700, "x": 901}
+    assert dataset["0"].attrs["channels"] == ["observable", "opacity.before", "opacity.after"]
+    np.testing.assert_array_equal(dataset["0"].values, store._read(sound, "image", 0))
+    for use in (True, False):
+        group = zarr.open_group(sound, mode="r", use_consolidated=use)
+        assert {"0", "1", "2", "labels/residue/0"} <= {name for name, _ in group.members(max_depth=None)}
+
+
+def test_reading_leaves_the_settings_of_zarr_alone(sound: Path) -> None:
+    with zarr.config.set({"threading.max_workers": 7}):
+        read_plane(sound, "edge")
+        assert zarr.config.get("threading.max_workers") == 7
+
+
+def test_lengths_are_micrometres_only_if_the_pixel_size_is_known(tmp_path: Path, sound: Path) -> None:
+    create(tmp_path / "b.zarr", layout(SHAPE, KEEP, 256, None))
+    for path, unit, scale in ((sound, "micrometer", 25.0), (tmp_path / "b.zarr", None, 2.0)):
+        for group in (path, path / "labels" / "edge"):
+            image = json.loads((group / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
+            assert [axis.get("unit") for axis in image["axes"]] == [None, unit, unit]
+            moves = image["datasets"][1]["coordinateTransformations"]
+            assert moves[0]["scale"] == [1.0, scale, scale]
+            assert moves[1]["translation"] == [0.0, scale / 4, scale / 4]
+
+
+def test_ome_zarr_models_finds_it_valid(sound: Path) -> None:
+    # needs an environment of its own (it pins pydantic): pip install ome-zarr-models
+    command = os.environ.get("OME_ZARR_MODELS") or shutil.which("ome-zarr-models")
+    if not command:
+        pytest.skip("ome-zarr-models is neither on PATH nor named by OME_ZARR_MODELS")
+    for group in (sound, sound / "labels", sound / "labels" / "residue", sound / "labels" / "edge"):
+        done = subprocess.run([command, "validate", str(group)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_codes_of_a_share_of_full_scale_come_back_exactly(tmp_path: Path) -> None:
+    share = Key("share")
+    form = layout((16, 16), ((share, Kind.SCALAR),), 64, None, (("share", 0.0, 1.0),))
+    values = (np.arange(256, dtype=np.float32) / np.float32(255)).reshape(16, 16)
+    path = written(tmp_path / "b.zarr", form, {share: values, Key("observable"): np.ones((16, 16), bool)})
+    np.testing.assert_array_equal(read_plane(path, "share"), values)
+    described = json.loads((path / "zarr.json").read_text())["attributes"]["residue_batch"]["planes"]["share"]
+    assert (described["offset"], described["scale"]) == (0.0, 1 / 255)
