@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,37 @@ def test_a_worker_holds_what_the_plan_says(lot: Path, tmp_path: Path, workflow: 
     peak = json.loads(profile.read_text(encoding="utf-8"))["peak_mb"]
     planned = max(plan_board(board).peak_bytes / 1e6 for board in prepare(other, workflow).boards(None))
     assert 0.8 < planned / peak < 1.2
+
+
+FREED_BY_THREADS = """
+import sys
+from pathlib import Path
+from threading import Barrier, Thread
+from residue_batch.engine.inline import set_up_process
+
+def held():
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line)
+
+set_up_process()
+together = Barrier(6)
+
+def decode():
+    data = bytes(b"x" * 1000) * 20_000
+    together.wait()
+    del data
+
+threads = [Thread(target=decode) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+before = held()
+planes = [bytes(b"x" * 1000) * 20_000 for _ in range(5)]
+print((held() - before) / 1000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not that of glibc")
+def test_what_threads_have_freed_serves_the_whole_process() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED_BY_THREADS], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 30  # MB, of 100 that were asked for
