@@ -85,7 +85,12 @@ class Plan:
     input_pixels: int
     peak_bytes: int
     room: int = 0
-    """Bytes of it for planes that are left from pass to pass; a graph leaves none."""
+    """Bytes of it for planes that are left from pass to pass."""
+
+    @property
+    def least_bytes(self) -> int:
+        """Peak memory where nothing is left, as in a graph."""
+        return self.peak_bytes - self.room
 
     @property
     def seconds(self) -> float:

@@ -108,5 +108,6 @@ def test_planes_are_left_up_to_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(stages, "ROOMY_BYTES", needed + 30_000_000)
     assert (planned(2).room, planned(2).peak_bytes) == (24_000_000, needed + 24_000_000)
     assert (planned(10).room, planned(10).peak_bytes) == (30_000_000, needed + 30_000_000)
+    assert planned(2).least_bytes == planned(10).least_bytes == needed
     monkeypatch.setattr(stages, "ROOMY_BYTES", needed - 1)
     assert (planned(10).room, planned(10).peak_bytes) == (0, needed)

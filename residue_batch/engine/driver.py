@@ -49,7 +49,7 @@ def drive(client: Client, work: Iterable[Work], executor: str = "auto", window: 
     def small() -> Iterator[tuple[Work, float]]:
         for one in work:
             plan = _plan(one[0]) if executor != "inline" else None
-            if executor == "graph" or (plan and memory and plan.peak_bytes > memory / 2):
+            if executor == "graph" or (plan and memory and plan.least_bytes > memory / 2):
                 large.append(one)
             else:
                 yield one, plan.seconds if plan else TASK_SECONDS

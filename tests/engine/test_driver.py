@@ -230,6 +230,19 @@ def test_a_board_that_needs_more_than_half_a_worker_is_a_graph(
     assert done.record["outcome"] == "measured"
 
 
+def test_room_for_planes_that_are_left_makes_no_board_a_graph(
+    client: Client, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = boards.plan_board(board)
+    roomy = replace(plan, peak_bytes=plan.least_bytes + (90 << 20), room=90 << 20)
+    monkeypatch.setattr(boards, "plan_board", lambda board: roomy)
+    monkeypatch.setattr(driver, "run_graph", lambda *given: pytest.fail("it became a graph"))
+    monkeypatch.setattr(driver, "worker_memory", lambda client: 2 * plan.least_bytes)
+    (done,) = drive(client, [(board, NEW)], "auto")
+    assert done.record is not None
+    assert done.record["outcome"] == "measured"
+
+
 def test_a_bug_on_a_worker_comes_back_as_a_failure(client: Client, board: Board) -> None:
     broken = replace(board, setting=replace(board.setting, tile=0))
     (done,) = drive(client, [(broken, NEW)], "inline")
