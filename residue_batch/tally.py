@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from residue_batch import kernels
-
 Array = np.ndarray
 Tally = dict[str, Array]
 
@@ -59,22 +57,18 @@ def count(value: int) -> Array:
     return np.array(value, np.int64)
 
 
-def fixed(plane: Array, where: Array | None = None) -> Array:
+def fixed(plane: Array) -> Array:
     """Opacity (float32) as int16 fixed point: round(a x 16384), clipped to +-1.99.
-
-    With ``where`` it is 0 outside the mask, and anything may stand there.
 
     Raises
     ------
     FloatingPointError
         For NaN: as an integer it would be a clean pixel.
     """
-    rows = np.atleast_2d(plane)
-    mask = np.ones(rows.shape, np.uint8) if where is None else np.atleast_2d(where).view(np.uint8)
-    values, missing = kernels.fixed_inside(rows, mask, ONE, CEILING)
-    if missing:
+    if missing := int(np.count_nonzero(np.isnan(plane))):
         raise FloatingPointError(f"{missing} opacities are no number")
-    return values.reshape(plane.shape)
+    ceiling = np.float32(CEILING)
+    return np.asarray(np.rint(np.clip(plane, -ceiling, ceiling) * np.float32(ONE)), np.int16)
 
 
 def select(tally: Mapping[str, Array], prefix: str) -> Tally:

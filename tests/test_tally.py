@@ -91,16 +91,10 @@ def test_a_sum_of_fixed_points_does_not_depend_on_the_cut(plane: np.ndarray, cut
     assert int(merge_all(parts)["s"]) == int(fixed(plane).sum(dtype=np.int64))
 
 
-def test_fixed_point_is_rounded_half_to_even_and_0_outside_a_mask() -> None:
-    rng = np.random.default_rng(7)
-    plane, where = rng.normal(0, 1, (30, 2100)).astype(np.float32), rng.random((30, 2100)) < 0.5
-    plane[~where] = np.nan
-    for place, half in zip(np.argwhere(where)[:2], (0.5, 1.5), strict=True):
-        plane[tuple(place)] = half / ONE
-    expected = np.rint(np.clip(np.where(where, plane, np.float32(0)), -CEILING, CEILING) * np.float32(ONE))
-    np.testing.assert_array_equal(fixed(plane, where), expected)
-    np.testing.assert_array_equal(fixed(plane[3:, 5:], where[3:, 5:]), expected[3:, 5:])
-    assert fixed(plane[:0]).shape == (0, 2100)
+def test_fixed_point_is_rounded_half_to_even() -> None:
+    plane = np.array([0.5, 1.5, 2.5, -0.5, -1.5], np.float32) / np.float32(ONE)
+    assert fixed(plane).tolist() == [0, 2, 2, 0, -2]
+    assert fixed(plane[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 1000])

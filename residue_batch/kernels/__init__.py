@@ -31,7 +31,6 @@ from residue_batch.kernels.matching import (
 from residue_batch.kernels.planes import (
     cell_sums,
     cover_sums,
-    fixed_inside,
     halved,
     histogram,
     least,
@@ -53,7 +52,6 @@ __all__ = [
     "cover_sums",
     "cubic_window",
     "evidence",
-    "fixed_inside",
     "grow_mask",
     "halved",
     "has_bit",

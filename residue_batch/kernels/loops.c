@@ -166,7 +166,7 @@ WIDEST ptrdiff_t opacity_sums(const float *opacity, const uint8_t *where, const 
     for (ptrdiff_t start = 0; start < pixels; start += BLOCK) {
         const ptrdiff_t count = pixels - start < BLOCK ? pixels - start : BLOCK;
         const float *restrict a = opacity + start;
-        const uint8_t *restrict in = where + start, *restrict full = saturated ? saturated + start : where + start;
+        const uint8_t *restrict in = where + start, *restrict full = saturated + start;
         int32_t fixed[BLOCK], number = 0, sum = 0, positive = 0, bright = 0, clipped = 0, negative = 0, none = 0;
         int32_t low_squares = 0, high_squares = 0; /* of their low 16 bits and of the rest: 1024 of each fit */
         for (ptrdiff_t i = 0; i < count; i++) { /* ordered comparisons: NaN fails both and becomes the ceiling */

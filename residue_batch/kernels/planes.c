@@ -203,25 +203,6 @@ WIDE ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t cou
     return missing;
 }
 
-/* Fixed point of a row under the mask, 0 outside it. Returns how many are no number. */
-WIDE ptrdiff_t fixed_row(const float *restrict plane, const uint8_t *restrict where, ptrdiff_t count, float one,
-                         float ceiling, int16_t *restrict out)
-{
-    ptrdiff_t missing = 0;
-    for (ptrdiff_t start = 0; start < count; start += BLOCK) {
-        const ptrdiff_t stop = count - start < BLOCK ? count : start + BLOCK;
-        int32_t none = 0;
-        for (ptrdiff_t i = start; i < stop; i++) {
-            const float p = where[i] ? plane[i] : 0.0f, least = p > -ceiling ? p : -ceiling;
-            const float within = least < ceiling ? least : ceiling;
-            out[i] = (int16_t)(int32_t)((within * one + ROUNDING) - ROUNDING);
-            none += p != p;
-        }
-        missing += none;
-    }
-    return missing;
-}
-
 /* Adds a row of fixed point under the mask, less that of another plane if there is one, to lines of sums and numbers;
  * ``totals`` are those of either plane. Returns how many are no number. */
 WIDE ptrdiff_t difference_row(const float *plane, const float *other, const uint8_t *where, ptrdiff_t count, float one,

@@ -48,7 +48,6 @@ void spline(const float *sums, const float *numbers, ptrdiff_t count, const floa
             float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
                     int64_t *counts);
-ptrdiff_t fixed_row(const float *plane, const uint8_t *where, ptrdiff_t count, float one, float ceiling, int16_t *out);
 ptrdiff_t difference_row(const float *plane, const float *other, const uint8_t *where, ptrdiff_t count, float one,
                          float ceiling, int32_t *sums, int32_t *number, int64_t *totals);
 void sum_of_fours(const int32_t *sums, const int32_t *number, ptrdiff_t cells, float *out, uint8_t *out_number);

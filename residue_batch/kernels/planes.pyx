@@ -2,7 +2,7 @@
 """numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 import numpy as np
 
@@ -25,7 +25,6 @@ cdef extern from "planes.h" nogil:
     int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
     void c_lines "spline_line"(const float *, const int32_t *, const float *, ptrdiff_t, float *)
     void fetch(const void *, ptrdiff_t)
-    ptrdiff_t c_fixed "fixed_row"(const float *, const uint8_t *, ptrdiff_t, float, float, int16_t *)
     ptrdiff_t c_difference "difference_row"(const float *, const float *, const uint8_t *, ptrdiff_t, float, float,
                                             int32_t *, int32_t *, int64_t *)
     void c_fours "sum_of_fours"(const int32_t *, const int32_t *, ptrdiff_t, float *, uint8_t *)
@@ -227,21 +226,6 @@ def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, flo
             for row in range(plane.shape[0]):
                 missing += c_histogram(&plane[row, 0], &where[row, 0], plane.shape[1], low, scale, bins, &counts[0])
     return found[:bins], missing
-
-
-def fixed_inside(const float[:, :] plane, const uint8_t[:, :] where, float one, float ceiling):
-    """(h, w) int16 and how many are no number: the plane in fixed point, cut at ``ceiling``; 0 outside the mask."""
-    cdef ptrdiff_t row, missing = 0
-    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
-    _same(plane.shape[0], where.shape[0])
-    _same(plane.shape[1], where.shape[1])
-    found = np.empty((plane.shape[0], plane.shape[1]), np.int16)
-    cdef int16_t[:, ::1] out = found
-    if found.size:
-        with nogil:
-            for row in range(plane.shape[0]):
-                missing += c_fixed(&plane[row, 0], &where[row, 0], plane.shape[1], one, ceiling, &out[row, 0])
-    return found, missing
 
 
 def sums_of_fours(const float[:, :] plane, const float[:, :] other, const uint8_t[:, :] where, ptrdiff_t top,
