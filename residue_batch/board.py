@@ -42,6 +42,7 @@ from residue_batch.program import AFTER, AS_TAKEN, BEFORE, PHASES, Key, Pass, Pr
 from residue_batch.recent import Recent
 from residue_batch.scene import Scene, scene_as_taken, scene_of_lot, scene_of_pair, scene_of_type
 from residue_batch.stages import Plan, make_plan, profiled
+from residue_batch.step import floats
 from residue_batch.tally import Tally, count, merge, select
 from residue_batch.tile import Sources, View, cut, fit_tile, measure_tile, run_on, thumbnail_tile, walk
 
@@ -395,5 +396,5 @@ add = merge
 
 def every_plane(board: Board, visit: Pass, tile: Box) -> dict[Key, Array]:
     """All planes of a measured board on one tile, also those that are forgotten on the way."""
-    nothing: tuple[tuple[Key, ...], ...] = ((),) * len(visit.nodes)
-    return walk(replace(visit, frees=nothing), sources_of(board), tile, board.fits)
+    every = replace(visit, frees=((),) * len(visit.nodes))
+    return {key: floats(plane) for key, plane in walk(every, sources_of(board), tile, board.fits).items()}

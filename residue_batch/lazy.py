@@ -53,7 +53,7 @@ from residue_batch.outcome import Record, conclude
 from residue_batch.prepare import check_scene, sets_for, setting_of
 from residue_batch.program import BEFORE, BUILTINS, PHASES, Key, Node
 from residue_batch.scene import Scene
-from residue_batch.step import Kind, full_scale
+from residue_batch.step import Kind, floats, full_scale
 from residue_batch.tally import Tally, merge_all
 from residue_batch.tile import MAKERS, Sources, measure_tile
 
@@ -226,7 +226,7 @@ def _make(
         assert sources is not None
         return MAKERS[node.key.plane](sources, node, reach, read)
     where = planes[node.where] if node.where else None
-    return node.step(*map(read, node.inputs), where=where, at=reach, frame=frame, fitted=fitted)
+    return floats(node.step(*map(read, node.inputs), where=where, at=reach, frame=frame, fitted=fitted))
 
 
 def _tally(ground: _Ground, planes: Planes, keys: Sequence[Key], node: Node | None) -> Any:

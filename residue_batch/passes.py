@@ -39,7 +39,7 @@ def _margins(targets: Mapping[Key, int], nodes: Mapping[Key, Node], found: Colle
     # nodes stand in the order of work, so consumers come last
     for key in reversed(list(nodes)):
         if key in margin and key not in found:
-            for read in nodes[key].reads:
+            for read in nodes[key].needs:
                 margin[read] = max(margin.get(read, 0), margin[key] + nodes[key].halo)
     return margin
 
@@ -51,7 +51,7 @@ def _pass(
     order = tuple(node for key, node in nodes.items() if key in margin and key not in found)
     last = {key: len(order) for key in targets}
     for index, node in enumerate(order):
-        for read in node.reads:
+        for read in node.needs:
             last[read] = max(last.get(read, 0), index)
     frees = tuple(tuple(key for key, at in last.items() if at == index) for index in range(len(order)))
     return Pass(order, tuple(margin[node.key] for node in order), frees, fits)
@@ -62,7 +62,7 @@ def fused(visit: Pass) -> Pass:
 
     Which steps can is said by the one that makes the plane (``fuses``).
     """
-    readers = Counter(read for node in visit.nodes for read in node.reads)
+    readers = Counter(read for node in visit.nodes for read in node.needs)
     work = {n.key: (n, m, f) for n, m, f in zip(visit.nodes, visit.margins, visit.frees, strict=True)}
     for node, margin, frees in list(work.values()):
         last, reads = (node.inputs[-1] if node.inputs else None), node.step
@@ -146,12 +146,12 @@ def _left(visit: Pass, later: Sequence[Pass]) -> tuple[Key, ...]:
     Only scalar planes and masks, and not what is made of the others pixel by pixel.
     """
     here = {node.key for node in visit.nodes}
-    wanted = {key for one in later for node in one.nodes if node.key not in here for key in node.reads}
+    wanted = {key for one in later for node in one.nodes if node.key not in here for key in node.needs}
     wanted |= {key for one in later for key in _targets(one)}
     near: set[Key] = set()  # at hand, or soon made of what is
     left = []
     for node in visit.nodes:
-        if not node.halo and near.issuperset(node.reads):
+        if not node.halo and near.issuperset(node.needs):
             near.add(node.key)
         elif node.key in wanted and node.kind in _BYTES:
             near.add(node.key)

@@ -112,6 +112,16 @@ class Node:
     def reads(self) -> tuple[Key, ...]:
         return self.inputs + ((self.where,) if self.where else ())
 
+    @property
+    def mask(self) -> Key | None:
+        """``where``, if the step itself looks at it and not only its fit."""
+        return self.where if self.step and "where" in self.step.definition.signature.given else None
+
+    @property
+    def needs(self) -> tuple[Key, ...]:
+        """What the step itself reads."""
+        return self.inputs + ((self.mask,) if self.mask else ())
+
 
 @dataclass(frozen=True)
 class Pass:

@@ -12,6 +12,9 @@ Four keyword names are given by the engine and never stand in YAML: ``where``
 (height, width) and ``fitted`` (what the step's fit decided).
 
 Arrays are planar: scalar planes and masks (h, w), colours (c, h, w).
+
+A step that is given ``AnyPlane`` may find code values there, a quarter of the
+bytes; every other sees floats.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from pydantic import (
     create_model,
 )
 
+from residue_batch import kernels
 from residue_batch.tally import Tally
 from residue_batch.units import Unit, json_schema, resolve
 
@@ -54,8 +58,13 @@ class Kind(StrEnum):
     LIGHT = "light"
 
 
+CODES = "codes"
+"""Marks a parameter that takes ``Codes`` too."""
+
 Plane = Annotated[Array, Kind.SCALAR]
 """float32 (h, w)."""
+AnyPlane = Annotated[Array, Kind.SCALAR, CODES]
+"""The same, or uint8 (h, w): code values, which stand for ``floats`` of them; either must give the same bits."""
 Mask = Annotated[Array, Kind.MASK]
 """bool (h, w)."""
 Colour = Annotated[Array, Kind.COLOUR]
@@ -75,6 +84,11 @@ def full_scale(array: Array) -> int:
     return (1 << 8 * array.itemsize) - 1 if array.dtype.kind == "u" else 1
 
 
+def floats(plane: Array) -> Array:
+    """A scalar plane as float32: code values are divided by full scale. Other planes as they are."""
+    return kernels.shares(plane) if plane.ndim == 2 and plane.dtype == np.uint8 else plane
+
+
 class ParameterError(ValueError):
     """Parameters that do not fit; ``problems`` holds (key, message) pairs."""
 
@@ -85,10 +99,11 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Input:
-    """A positional parameter: a plane of one of these kinds."""
+    """A positional parameter: a plane of one of these kinds, which may hold code values."""
 
     name: str
     kinds: tuple[Kind, ...]
+    codes: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,8 @@ class Signature:
     output: Kind | None
     doc: str
     check: Callable[..., None] | None = None
+    codes: bool = False
+    """Whether what is made may hold code values."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -203,13 +220,14 @@ def read_signature(
         if not kinds:
             raise TypeError(f"{what} {name!r}: positional parameter {parameter.name!r} is not hinted as a plane")
         variadic |= parameter.kind is parameter.VAR_POSITIONAL
-        inputs.append(Input(parameter.name, kinds))
+        inputs.append(Input(parameter.name, kinds, CODES in hint.__metadata__))
     if not inputs:
         raise TypeError(f"{what} {name!r} reads no plane")
-    output = next((m for m in getattr(hints.get("return"), "__metadata__", ()) if isinstance(m, Kind)), None)
+    marks = getattr(hints.get("return"), "__metadata__", ())
+    output = next((m for m in marks if isinstance(m, Kind)), None)
     config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     model = create_model(name, __config__=config, **fields)
-    return Signature(name, tuple(inputs), variadic, frozenset(given), model, output, doc, check)
+    return Signature(name, tuple(inputs), variadic, frozenset(given), model, output, doc, check, CODES in marks)
 
 
 @dataclass(frozen=True)
@@ -323,7 +341,7 @@ class Bound:
     """The step that is done at once, where the two are fused."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        # without the cached halo: equal values give equal bytes
+        # without what is cached: equal values give equal bytes
         return Bound, (self.name, self.version, self.parameters, self.into)
 
     @property
@@ -332,6 +350,12 @@ class Bound:
         if found is None or found.version != self.version:
             raise TypeError(f"step {self.name!r} version {self.version} is not installed here")
         return found
+
+    @cached_property
+    def takes_codes(self) -> tuple[bool, ...]:
+        """By plane that is read, whether it may hold code values."""
+        before = STEPS[self.into].signature.inputs[:-1] if self.into else ()
+        return tuple(i.codes for i in (*before, *self.definition.signature.inputs))
 
     @cached_property
     def halo(self) -> int:

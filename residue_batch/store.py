@@ -131,7 +131,7 @@ def _folders(layout: Layout) -> tuple[str, ...]:
 
 
 def _quantise(plane: Array, out: Array, offset: float, scale: float) -> int:
-    """Write the codes of a float (h, w) plane into ``out``; returns how many pixels were clipped."""
+    """Write the codes of a scalar (h, w) plane into ``out``; returns how many pixels were clipped."""
     clipped, missing = kernels.quantise(plane, 1 / scale, offset / scale, out)
     if missing:
         raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
@@ -249,7 +249,7 @@ def _check_open(path: Path, layout: Layout) -> None:
 def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key, Array]) -> Tally:
     """Write one tile of ``geometry.tiles(layout.shape, layout.tile)`` into every array and level, as whole shards.
 
-    ``planes`` holds at least ``layout.keys``, each (h, w) of the tile: masks bool, scalar planes float.
+    ``planes`` holds at least ``layout.keys``, each (h, w) of the tile: masks bool, scalar planes float32 or codes.
     Returns ``digest/<array>/<level>/<top>/<left>`` (top, left of the tile in frame px): two words of the shard's
     digest and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range.
     UsageError if the tile is not exactly one shard, a plane does not fit it, or the store is not open for this
@@ -259,9 +259,9 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
     if tile not in layout.boxes(0):
         raise UsageError(f"{tile} is not a tile of {layout.shape} by {layout.tile} px: only whole shards are written")
     for key in layout.keys:
-        kind = np.floating if key in layout.scalars else np.bool_
-        if key not in planes or planes[key].shape != tile.shape or not np.issubdtype(planes[key].dtype, kind):
-            raise UsageError(f"plane '{key}' is missing or is not {kind.__name__} {tile.shape}")
+        kinds = ("float32", "uint8") if key in layout.scalars else ("bool",)
+        if key not in planes or planes[key].shape != tile.shape or planes[key].dtype not in kinds:
+            raise UsageError(f"plane '{key}' is missing or is not {' or '.join(kinds)} {tile.shape}")
     _check_open(path, layout)
     lap = laps()
     tally: Tally = {}

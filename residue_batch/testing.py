@@ -25,7 +25,7 @@ import numpy as np
 
 from residue_batch.geometry import Box, tiles
 from residue_batch.measure import MEASURES, BoundMeasure, Measure
-from residue_batch.step import STEPS, Array, Bound, Kind, ParameterError, Signature, Step
+from residue_batch.step import CODES, STEPS, Array, Bound, Kind, ParameterError, Signature, Step, floats
 from residue_batch.tally import Tally, merge_all
 
 PIXEL_SIZE_UM = 20.0
@@ -74,8 +74,10 @@ def _sloped_mask(rng: np.random.Generator, frame: tuple[int, int]) -> Array:
     return mask
 
 
-def sample_plane(kind: Kind, rng: np.random.Generator, frame: tuple[int, int], channels: int, code: Any) -> Array:
+def sample_plane(kind: str, rng: np.random.Generator, frame: tuple[int, int], channels: int, code: Any) -> Array:
     """A plane of this kind with noise, single bright pixels, saturation and exact zeros in it."""
+    if kind == CODES:
+        return np.asarray(sample_plane(Kind.RAW, rng, frame, 1, np.uint8)[0])
     points = rng.random(frame) < 0.01
     if kind is Kind.MASK:
         return _sloped_mask(rng, frame)
@@ -97,12 +99,13 @@ def sample_plane(kind: Kind, rng: np.random.Generator, frame: tuple[int, int], c
 
 
 def _cases(signature: Signature, frame: tuple[int, int]) -> Iterator[_Case]:
-    """Inputs of every kind the signature takes: three channels in 8 bit, one in 16."""
+    """Inputs of every kind the signature takes: three channels in 8 bit, one in 16; code values where it takes them."""
     inputs = signature.inputs * 3 if signature.variadic else signature.inputs
-    for turn in range(max(len(i.kinds) for i in inputs)):
+    kinds = [(*i.kinds, CODES) if i.codes else i.kinds for i in inputs]
+    for turn in range(max(map(len, kinds))):
         for channels, code in _VARIANTS:
             rng = np.random.default_rng(20 * turn + channels)
-            planes = [sample_plane(i.kinds[turn % len(i.kinds)], rng, frame, channels, code) for i in inputs]
+            planes = [sample_plane(k[turn % len(k)], rng, frame, channels, code) for k in kinds]
             where = ~_sloped_mask(rng, frame)
             for array in (*planes, where):
                 array.setflags(write=False)
@@ -191,9 +194,9 @@ def _tiled(bound: Bound, case: _Case, boxes: list[Box], halo: int, fitted: Any) 
 
 
 def _output(bound: Bound, made: Array, box: Box) -> None:
-    kind = bound.definition.signature.output
-    want = np.dtype(np.bool_ if kind is Kind.MASK else np.float32)
-    if kind is not Kind.RAW:
+    signature = bound.definition.signature
+    kind, want = signature.output, np.dtype(np.bool_ if signature.output is Kind.MASK else np.float32)
+    if kind is not Kind.RAW and not (signature.codes and made.dtype == np.uint8):
         _require(made.dtype == want, f"{bound}: returns {made.dtype}, not {want}")
     dimensions = 2 if kind in (Kind.SCALAR, Kind.MASK) else 3
     fits = made.ndim == dimensions and made.shape[-2:] == box.shape
@@ -251,6 +254,17 @@ def _check_fused(bound: Bound, case: _Case) -> None:
         _require(_same(apart, together), f"{bound}: fused into {into!r} it differs")
 
 
+def _check_codes(bound: Bound, case: _Case) -> None:
+    """Of code values is made what is made of the floats they stand for."""
+    if not any(bound.takes_codes):
+        return
+    apart = replace(case, planes=tuple(map(floats, case.planes)))
+    fitted = _fitted(bound, case, [case.whole])
+    _require(fitted == _fitted(bound, apart, [case.whole]), f"{bound}: fits code values otherwise than floats")
+    made, of_floats = (_tiled(bound, c, [c.whole], 0, fitted) for c in (case, apart))
+    _require(_same(floats(made), floats(of_floats)), f"{bound}: makes something else of code values than of floats")
+
+
 def check_step(name: str) -> None:
     """Check every law of a registered step.
 
@@ -259,6 +273,7 @@ def check_step(name: str) -> None:
     * a fit does not depend on tiles or their order, and decides a value;
     * what lies outside ``where`` does not count;
     * fused with another step it makes what the two make apart;
+    * where it takes code values, these give the same as the floats they stand for;
     * inputs (read-only, not contiguous) stay as they are; the output has its kind's shape and dtype;
     * one-pixel frames, empty and full masks work, without a warning;
     * with its parameters it is a value that pickles; it is documented.
@@ -286,6 +301,7 @@ def check_step(name: str) -> None:
             for case in _odd_cases(definition.signature, (*_EDGE_FRAMES, FRAME)):
                 _tiled(bound, case, [case.whole], 0, _fitted(bound, case, [case.whole]))
                 _check_fused(bound, case)
+                _check_codes(bound, case)
     _require(tight or not halos, f"{name}: a halo one pixel smaller gives the same; it reads more than it needs")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import zip_longest
 from typing import Any
 
 import cv2
@@ -26,7 +27,7 @@ from residue_batch.passes import Relay, left_by
 from residue_batch.program import AFTER, BUILTINS, NO_PHASE, PHASES, Key, Node, Pass, Program, builtin_reads
 from residue_batch.scene import GRID, Scene, ignored_bit
 from residue_batch.shelf import Shelf, shelf
-from residue_batch.step import full_scale
+from residue_batch.step import floats, full_scale
 from residue_batch.steps.unmix import contrast
 from residue_batch.tally import Tally, count
 
@@ -144,6 +145,11 @@ def cut(plane: Array, covers: Box, box: Box) -> Array:
     return plane if plane.ndim == 1 or covers == box else plane[..., *box.within(covers)]
 
 
+def _decode(planes: Planes, keys: Iterable[Key], takes_codes: Iterable[bool] = ()) -> None:
+    """Code values become floats, once for all, where a reader takes no others."""
+    planes.update({key: floats(planes[key]) for key, takes in zip_longest(keys, takes_codes) if key and not takes})
+
+
 def walk(
     visit: Pass,
     sources: Sources,
@@ -178,9 +184,10 @@ def walk(
         if node.step is None:
             made = MAKERS[node.key.plane](sources, node, reach, read)
         else:
+            _decode(planes, node.inputs, node.step.takes_codes)
             made = node.step(
                 *(read(key) for key in node.inputs),
-                where=read(node.where) if node.where else None,
+                where=read(node.mask) if node.mask else None,
                 at=reach,
                 frame=sources.scene.shape,
                 fitted=fitted.get(node.fit) if node.fit else None,
@@ -213,6 +220,7 @@ def fit_tile(sources: Sources, tile: Box, fits: Iterable[Key], planes: Planes) -
     for key in fits:
         node = nodes[key]
         assert node.step is not None
+        _decode(planes, node.inputs, node.step.takes_codes)
         part = node.step.fit_chunk(
             *(planes[k] for k in node.inputs),
             where=planes[node.where] if node.where else None,
@@ -230,6 +238,7 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
     ``pixels/<region>`` and ``observable/<region>`` count the area behind the numbers.
     """
     lap = laps()
+    _decode(planes, [key for m in sources.program.measures for _, keys, _ in m.inputs for key in keys])
     tally: Tally = {"tiles": count(1)}
     for index, extent in enumerate(sources.scene.extents):
         near = tile.intersect(extent)
@@ -286,7 +295,9 @@ def _bytes(codes: Array) -> Array:
 
 
 def _grey(plane: Array) -> Array:
-    """A mask or opacities as uint8."""
+    """A mask, opacities or codes as uint8."""
+    if plane.dtype == np.uint8:
+        return plane
     if plane.dtype == np.bool_:
         return plane.view(np.uint8) * np.uint8(255)
     return np.asarray((np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8))

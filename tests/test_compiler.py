@@ -117,8 +117,8 @@ def test_each_pass_works_in_an_order_that_can_be_kept(text: str, reference: str)
         alive: set[Key] = set()
         margin = {node.key: m for node, m in zip(visit.nodes, visit.margins, strict=True)}
         for node, frees in zip(visit.nodes, visit.frees, strict=True):
-            assert set(node.reads) <= alive, f"{node.key} reads what is not there, or no longer there"
-            for read in node.reads:
+            assert set(node.needs) <= alive, f"{node.key} reads what is not there, or no longer there"
+            for read in node.needs:
                 assert margin[read] >= margin[node.key] + node.halo, f"{read} is cut too small for {node.key}"
             if node.step and node.step.definition.fit:
                 assert node.fit in decided, f"{node.key} is computed before it is fitted"

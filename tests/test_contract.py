@@ -14,7 +14,7 @@ import residue_batch.steps  # noqa: F401  registers them
 from residue_batch import testing
 from residue_batch.geometry import Box
 from residue_batch.measure import MEASURES, Output, measure
-from residue_batch.step import STEPS, Fit, Mask, Plane, step
+from residue_batch.step import STEPS, AnyPlane, Fit, Mask, Plane, Raw, step
 from residue_batch.tally import Tally, count
 from residue_batch.testing import check_measure, check_step
 
@@ -125,6 +125,28 @@ def test_a_step_that_is_fused_into_something_else_is_found() -> None:
 
     with pytest.raises(AssertionError, match="fused into 'difference' it differs"):
         check_step("half")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_step_that_makes_something_else_of_codes_is_found() -> None:
+    @step(version=1)
+    def doubled(plane: AnyPlane) -> Plane:
+        """Twice the plane."""
+        return (plane * np.float32(2)).astype(np.float32)
+
+    with pytest.raises(AssertionError, match="something else of code values than of floats"):
+        check_step("doubled")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_step_that_gives_codes_must_say_so() -> None:
+    @step(version=1)
+    def least(raw: Raw) -> Plane:
+        """The darkest channel of raw."""
+        return raw.min(axis=0)
+
+    with pytest.raises(AssertionError, match="returns uint8, not float32"):
+        check_step("least")
 
 
 @pytest.mark.usefixtures("registry")

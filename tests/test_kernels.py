@@ -183,13 +183,33 @@ def test_the_share_below_is_that_of_a_normal_distribution() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_the_least_share_is_the_smallest_channel_over_full_scale(dtype: type, channels: int) -> None:
-    full = np.iinfo(dtype).max
-    codes = RANDOM.integers(0, full, (40, 2100, channels), dtype, endpoint=True)
-    expected = (codes.min(axis=2) / np.float32(full)).astype(np.float32)
+def test_the_least_is_the_smallest_channel_of_each_pixel(dtype: type, channels: int) -> None:
+    codes = RANDOM.integers(0, np.iinfo(dtype).max, (40, 2100, channels), dtype, endpoint=True)
+    expected = codes.min(axis=2)
     for planes in (np.moveaxis(codes, -1, 0), np.ascontiguousarray(np.moveaxis(codes, -1, 0))):
-        np.testing.assert_array_equal(kernels.least_share(planes, full), expected)
-        np.testing.assert_array_equal(kernels.least_share(planes[:, 3:, 7:], full), expected[3:, 7:])
+        np.testing.assert_array_equal(kernels.least(planes), expected)
+        np.testing.assert_array_equal(kernels.least(planes[:, 3:, 7:]), expected[3:, 7:])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_shares_are_codes_over_full_scale(dtype: type) -> None:
+    codes = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1)
+    np.testing.assert_array_equal(kernels.shares(codes), codes / np.float32(np.iinfo(dtype).max))
+    np.testing.assert_array_equal(kernels.shares(codes[1:, 3:]), kernels.shares(codes)[1:, 3:])
+    assert kernels.shares(codes[:, :0]).shape == (16, 0)
+    with pytest.raises(ValueError, match="rows must be contiguous"):
+        kernels.shares(codes.T)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(255.0, 0.0), (200.0, -20.0), (400.0, 30.0)])
+def test_codes_are_quantised_as_the_floats_they_stand_for(factor: float, shift: float) -> None:
+    codes = RANDOM.integers(0, 256, (30, 1100), np.uint8)[2:, 5:]
+    made, expected = np.zeros_like(codes), np.zeros_like(codes)
+    assert kernels.quantise(codes, factor, shift, made) == kernels.quantise(
+        kernels.shares(codes), factor, shift, expected
+    )
+    np.testing.assert_array_equal(made, expected)
+    assert (factor == 255) == np.array_equal(made, codes)
 
 
 def test_a_mask_keeps_what_is_above_in_every_channel() -> None:
@@ -248,14 +268,37 @@ def test_cells_take_each_pixel_by_how_near_they_are(size: int, width: int) -> No
     )[1] == np.count_nonzero(where)
 
 
+@pytest.mark.parametrize("one", [65536.0, 4096.0])
+def test_cells_of_codes_are_those_of_the_floats_they_stand_for(one: float) -> None:
+    codes = np.concatenate([np.arange(256, dtype=np.uint8), RANDOM.integers(0, 256, 300, np.uint8)])
+    codes = np.stack([np.roll(codes, k) for k in range(30)])
+    where = (RANDOM.random(codes.shape) < 0.9).view(np.uint8)
+    places = [np.divmod(2 * np.arange(length, dtype=np.int32) + 9, np.int32(16)) for length in codes.shape]
+    given = (*places[0], *places[1], 16, one, 100.0)
+    sums, missing = kernels.cell_sums(codes, where, *given)
+    np.testing.assert_array_equal(sums, kernels.cell_sums(kernels.shares(codes), where, *given)[0])
+    assert sums[0].any()
+    assert not missing
+    # one pixel at a time: no rounding can hide in a sum
+    for code in range(256):
+        one_pixel = [
+            kernels.cell_sums(c, where[:1, :1] | 1, *(p[:1] for p in given[:4]), 16, one, 100.0)[0]
+            for c in (codes[:1, code : code + 1], kernels.shares(codes[:1, code : code + 1]))
+        ]
+        np.testing.assert_array_equal(*one_pixel)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("down", "across"), [(1, 1), (3, 3), (4, 4), (7, 7), (2, 8), (1, 5)])
+@pytest.mark.parametrize(
+    ("down", "across"), [(1, 1), (3, 3), (4, 4), (7, 7), (2, 8), (3, 12), (1, 5), (8, 32), (16, 17)]
+)
 def test_a_small_picture_is_the_means_of_whole_blocks(down: int, across: int, channels: int) -> None:
     image = RANDOM.integers(0, 256, (246, 170, channels), np.uint8)[1::2, 3:]
     whole = np.ascontiguousarray(image[: image.shape[0] // down * down, : image.shape[1] // across * across])
     size = (whole.shape[1] // across, whole.shape[0] // down)
     expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
     np.testing.assert_array_equal(kernels.block_means(image, down, across), expected)
+    assert (kernels.block_means(np.full_like(image[:, :, ::1].copy(), 255), down, across) == 255).all()
     with pytest.raises(ValueError, match="at least one block"):
         kernels.block_means(image[:2], 3, 3)
     with pytest.raises(ValueError, match="rows of pixels"):

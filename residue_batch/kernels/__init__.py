@@ -18,7 +18,7 @@ from residue_batch.kernels.colour import (
     undifferenced,
     unmix,
 )
-from residue_batch.kernels.masks import grow_mask, has_bit, in_all, keep_above, open_areas
+from residue_batch.kernels.masks import above, grow_mask, has_bit, in_all, keep_above, open_areas
 from residue_batch.kernels.matching import (
     block_means,
     cubic_window,
@@ -34,8 +34,8 @@ from residue_batch.kernels.planes import (
     halved,
     histogram,
     least,
-    least_share,
     quantise,
+    shares,
     smooth_grid,
     smooth_inside,
     spline,
@@ -43,6 +43,7 @@ from residue_batch.kernels.planes import (
 )
 
 __all__ = [
+    "above",
     "block_means",
     "blurred",
     "blurred_and_scaled",
@@ -59,7 +60,6 @@ __all__ = [
     "in_all",
     "keep_above",
     "least",
-    "least_share",
     "light_sums",
     "mutual_nearest",
     "negative_sums",
@@ -69,6 +69,7 @@ __all__ = [
     "quantise",
     "sample",
     "scaled",
+    "shares",
     "shift",
     "smooth_grid",
     "smooth_inside",

@@ -106,6 +106,8 @@ void light_sums(fit_t of, const double *solved, const double *film, double widen
                 double *sums);
 void normal_below(const double *value, ptrdiff_t count, double *out);
 
+void block_means_small(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,
+                       ptrdiff_t count, uint16_t *line, uint8_t *out);
 void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,
                  ptrdiff_t count, uint32_t *line, uint8_t *out);
 

@@ -25,6 +25,19 @@ WIDE void keep_row(const uint8_t *restrict mask, ptrdiff_t count, uint8_t invert
         out[i] &= mask[i] ^ invert;
 }
 
+/* Where a row of a plane lies strictly above a level; of codes, from which code on. */
+WIDE void above(const float *plane, ptrdiff_t count, float level, uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] = plane[i] > level;
+}
+
+WIDE void from_code(const uint8_t *codes, ptrdiff_t count, int32_t first, uint8_t *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] = codes[i] >= first;
+}
+
 /* Takes from a mask where a channel of a row is not above a level. */
 WIDE void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
                      uint8_t *restrict mask)

@@ -7,6 +7,10 @@ from libc.string cimport memset
 
 import numpy as np
 
+ctypedef fused value:
+    float
+    uint8_t
+
 ctypedef fused few_bits:
     uint8_t
     uint16_t
@@ -17,6 +21,9 @@ cdef extern from "planes.h" nogil:
     void has_bit_u16(const uint16_t *, ptrdiff_t, uint32_t, uint8_t *)
     void has_bit_u32(const uint32_t *, ptrdiff_t, uint32_t, uint8_t *)
     void keep_row(const uint8_t *, ptrdiff_t, uint8_t, uint8_t *)
+    float SHARE(uint8_t)
+    void c_above "above"(const float *, ptrdiff_t, float, uint8_t *)
+    void from_code(const uint8_t *, ptrdiff_t, int32_t, uint8_t *)
     void c_keep "keep_above"(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, uint8_t *)
     int c_grow "grow_mask"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *, int, uint8_t, uint8_t *)
     int c_open "open_areas"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, int, uint8_t *)
@@ -65,6 +72,26 @@ def in_all(masks, others=()):
                 memset(&out[row, 0], 1, out.shape[1])
                 for k in range(number):
                     keep_row(<const uint8_t *>starts[k] + row * steps[k], out.shape[1], k >= few, &out[row, 0])
+    return found
+
+
+def above(const value[:, :] plane, float level):
+    """(h, w): where a plane lies strictly above a level; codes stand for shares of full scale."""
+    cdef ptrdiff_t row
+    cdef int32_t first = 0
+    _rows(plane.strides[1] == sizeof(value))
+    found = np.empty((plane.shape[0], plane.shape[1]), np.bool_)
+    cdef uint8_t[:, ::1] out = found.view(np.uint8)
+    if found.size:
+        with nogil:
+            if value is uint8_t:
+                while first < 256 and not SHARE(first) > level:
+                    first += 1
+            for row in range(plane.shape[0]):
+                if value is float:
+                    c_above(&plane[row, 0], plane.shape[1], level, &out[row, 0])
+                else:
+                    from_code(&plane[row, 0], plane.shape[1], first, &out[row, 0])
     return found
 
 

@@ -17,6 +17,7 @@ cdef extern from "loops.h" nogil:
         ptrdiff_t top, left, rows, cols
     void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, ptrdiff_t, box_t,
                     float *, uint16_t *)
+    void block_means_small(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint16_t *, uint8_t *)
     void c_means "block_means"(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint32_t *,
                                uint8_t *)
     void c_nearest "nearest"(const uint64_t *, ptrdiff_t, const uint64_t *, ptrdiff_t, int32_t *, int32_t *, int32_t *,
@@ -142,8 +143,12 @@ def block_means(const uint8_t[:, :, :] image, ptrdiff_t down, ptrdiff_t across):
     cdef uint32_t[::1] line = np.empty(image.shape[1] * channels, np.uint32)
     with nogil:
         for row in range(out.shape[0]):
-            c_means(&image[row * down, 0, 0], image.strides[0], down, across, channels, out.shape[1], &line[0],
-                    &out[row, 0, 0])
+            if down * across <= 257:
+                block_means_small(&image[row * down, 0, 0], image.strides[0], down, across, channels, out.shape[1],
+                                  <uint16_t *>&line[0], &out[row, 0, 0])
+            else:
+                c_means(&image[row * down, 0, 0], image.strides[0], down, across, channels, out.shape[1], &line[0],
+                        &out[row, 0, 0])
     return found
 
 

@@ -37,69 +37,90 @@
 LEAST(least_u8, uint8_t)
 LEAST(least_u16, uint16_t)
 
-/* The same divided by full scale. */
-#define SHARES(NAME, CODE, LEAST)                                                                                      \
-    WIDE void NAME(const CODE *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,         \
-                   float full, float *restrict out)                                                                    \
-    {                                                                                                                  \
-        CODE least[BLOCK];                                                                                             \
-        for (ptrdiff_t start = 0; start < count; start += BLOCK) {                                                     \
-            const ptrdiff_t here = count - start < BLOCK ? count - start : BLOCK;                                      \
-            LEAST(codes + start * pixel, pixel, channel, channels, here, least);                                       \
-            for (ptrdiff_t i = 0; i < here; i++)                                                                       \
-                out[start + i] = (float)least[i] / full;                                                               \
-        }                                                                                                              \
-    }
+/* Codes divided by full scale. */
+WIDE void shares_u8(const uint8_t *restrict codes, ptrdiff_t count, float *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] = SHARE(codes[i]);
+}
 
-SHARES(least_share_u8, uint8_t, least_u8)
-SHARES(least_share_u16, uint16_t, least_u16)
+WIDE void shares_u16(const uint16_t *restrict codes, ptrdiff_t count, float *restrict out)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        out[i] = (float)codes[i] / 65535.0f;
+}
 
 /* ---- cells and fields -------------------------------------------------------------------- */
 
 /* Adds up to ``CELL_ROWS`` rows of one cell to its lines of sums and numbers: fixed point, 0 outside the mask; row k
- * counts ``up[k]`` times for the cell above and ``down[k]`` times for the one below. Doubles hold such integers
- * exactly. The rows lie side by side, so that sums stay in registers. Returns how many are no number. */
-WIDE ptrdiff_t cell_rows(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step,
-                         ptrdiff_t rows, ptrdiff_t count, float one, float largest, const int32_t *up,
-                         const int32_t *down, double *restrict sums_up, double *restrict sums_down,
-                         int32_t *restrict number_up, int32_t *restrict number_down)
+ * counts ``share[k]`` times for the cell below and the rest of ``parts`` times for the one above. Doubles hold such
+ * integers exactly. The rows lie side by side, so that sums stay in registers. Returns how many are no number. */
+WIDE ptrdiff_t cell_rows(plane_t plane, ptrdiff_t top, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
+                         ptrdiff_t count, float one, float largest, int32_t parts, const int32_t *share,
+                         double *restrict sums_up, double *restrict sums_down, int32_t *restrict number_up,
+                         int32_t *restrict number_down)
 {
     enum { SIDE = 64 };
-    float fixed[CELL_ROWS][SIDE] = {{0}};
-    int32_t in[CELL_ROWS][SIDE] = {{0}}, high[CELL_ROWS] = {0}, low[CELL_ROWS] = {0};
+    int32_t low[CELL_ROWS] = {0};
     ptrdiff_t missing = 0;
-    for (ptrdiff_t k = 0; k < rows; k++) {
-        high[k] = up[k];
-        low[k] = down[k];
-    }
+    for (ptrdiff_t k = 0; k < rows; k++)
+        low[k] = share[k];
     for (ptrdiff_t start = 0; start < count; start += SIDE) {
         const ptrdiff_t here = count - start < SIDE ? count - start : SIDE;
-        int32_t none = 0;
+        int16_t number[SIDE] = {0}, under[SIDE] = {0};
+        double sum[SIDE], below[SIDE];
         for (ptrdiff_t k = 0; k < rows; k++) {
-            const float *restrict row = plane + k * plane_step + start;
             const uint8_t *restrict mask = where + k * where_step + start;
-            for (ptrdiff_t i = 0; i < here; i++) {
-                const float p = mask[i] ? row[i] : 0.0f;
-                const float least = p > -largest ? p : -largest, within = least < largest ? least : largest;
-                fixed[k][i] = __builtin_rintf(within * one);
-                in[k][i] = -(int32_t)mask[i];
-                none += p != p;
+            for (int i = 0; i < here; i++) {
+                number[i] += mask[i];
+                under[i] += (int16_t)(mask[i] * low[k]);
             }
         }
-        missing += none;
-        for (ptrdiff_t i = 0; i < here; i++) {
-            double above = sums_up[start + i], below = sums_down[start + i];
-            int32_t number_above = number_up[start + i], number_below = number_down[start + i];
-            for (int k = 0; k < CELL_ROWS; k++) {
-                above += (double)fixed[k][i] * high[k];
-                below += (double)fixed[k][i] * low[k];
-                number_above += in[k][i] & high[k];
-                number_below += in[k][i] & low[k];
+        if (plane.codes) {
+            int32_t total[SIDE] = {0}, part[SIDE] = {0};
+            for (ptrdiff_t k = 0; k < rows; k++) {
+                const uint8_t *restrict row = plane.codes + (top + k) * plane.step + start;
+                const uint8_t *restrict mask = where + k * where_step + start;
+                for (int i = 0; i < here; i++) {
+                    const int32_t code = row[i] * mask[i];
+                    const int32_t fixed = code * 257 + (code >> 7); /* code / FULL x CODE_ONE, rounded */
+                    total[i] += fixed;
+                    part[i] += fixed * low[k];
+                }
             }
-            sums_up[start + i] = above;
-            sums_down[start + i] = below;
-            number_up[start + i] = number_above;
-            number_down[start + i] = number_below;
+            for (int i = 0; i < here; i++) {
+                sum[i] = total[i];
+                below[i] = part[i];
+            }
+        } else {
+            float fixed[CELL_ROWS][SIDE] = {{0}};
+            int32_t none = 0;
+            for (ptrdiff_t k = 0; k < rows; k++) {
+                const float *restrict row = plane.values + (top + k) * plane.step + start;
+                const uint8_t *restrict mask = where + k * where_step + start;
+                for (int i = 0; i < here; i++) {
+                    const float p = mask[i] ? row[i] : 0.0f;
+                    const float least = p > -largest ? p : -largest, within = least < largest ? least : largest;
+                    fixed[k][i] = __builtin_rintf(within * one);
+                    none += p != p;
+                }
+            }
+            missing += none;
+            for (int i = 0; i < here; i++) {
+                double all = 0.0, some = 0.0;
+                for (int k = 0; k < CELL_ROWS; k++) {
+                    all += (double)fixed[k][i];
+                    some += (double)fixed[k][i] * low[k];
+                }
+                sum[i] = all;
+                below[i] = some;
+            }
+        }
+        for (int i = 0; i < here; i++) {
+            sums_up[start + i] += sum[i] * parts - below[i];
+            sums_down[start + i] += below[i];
+            number_up[start + i] += number[i] * parts - under[i];
+            number_down[start + i] += under[i];
         }
     }
     return missing;

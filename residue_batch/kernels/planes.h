@@ -16,22 +16,31 @@ void least_u8(const uint8_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_
               uint8_t *out);
 void least_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
                uint16_t *out);
-void least_share_u8(const uint8_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
-                    float full, float *out);
-void least_share_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count,
-                     float full, float *out);
+void shares_u8(const uint8_t *codes, ptrdiff_t count, float *out);
+void shares_u16(const uint16_t *codes, ptrdiff_t count, float *out);
+
+#define FULL 255.0f       /* the code of 1 */
+#define SHARE(CODE) ((float)(CODE) * 0x1.01p-8f + (float)(CODE) * 0x1.010102p-24f) /* to the last bit CODE / FULL */
+#define CODE_ONE 65536.0f /* fixed point into which codes go by whole numbers */
+
+/* A scalar plane: floats, or codes as a share of full scale; the other is NULL. Rows lie ``step`` values apart. */
+typedef struct {
+    const float *values;
+    const uint8_t *codes;
+    ptrdiff_t step;
+} plane_t;
 
 /* 0 when there is no memory. */
-int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
-                  ptrdiff_t cols, const float *weights, int radius, float tiny, float *out);
+int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows, ptrdiff_t cols,
+                  const float *weights, int radius, float tiny, float *out);
 int grow_mask(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, const int32_t *half, int radius,
               uint8_t invert, uint8_t *out);
 int open_areas(const uint8_t *mask, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t cols, int32_t smallest, int corners,
                uint8_t *out);
 
 #define CELL_ROWS 8 /* are read side by side */
-ptrdiff_t cell_rows(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
-                    ptrdiff_t count, float one, float largest, const int32_t *up, const int32_t *down, double *sums_up,
+ptrdiff_t cell_rows(plane_t plane, ptrdiff_t top, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows,
+                    ptrdiff_t count, float one, float largest, int32_t parts, const int32_t *share, double *sums_up,
                     double *sums_down, int32_t *number_up, int32_t *number_down);
 void cells_of_line(const double *sums, const int32_t *number, ptrdiff_t count, const int32_t *cell,
                    const int32_t *share, int32_t parts, int64_t *out_sums, int64_t *out_number);
@@ -42,6 +51,8 @@ void has_bit_u8(const uint8_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out
 void has_bit_u16(const uint16_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void has_bit_u32(const uint32_t *bits, ptrdiff_t count, uint32_t bit, uint8_t *out);
 void keep_row(const uint8_t *mask, ptrdiff_t count, uint8_t invert, uint8_t *out);
+void above(const float *plane, ptrdiff_t count, float level, uint8_t *out);
+void from_code(const uint8_t *codes, ptrdiff_t count, int32_t first, uint8_t *out);
 void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
                 uint8_t *mask);
 void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, const float *plane,

@@ -3,6 +3,7 @@
 
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -10,16 +11,25 @@ ctypedef fused code:
     uint8_t
     uint16_t
 
+ctypedef fused value:
+    float
+    uint8_t
+
 cdef extern from "planes.h" nogil:
     void least_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint8_t *)
     void least_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, uint16_t *)
-    void least_share_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float *)
-    void least_share_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float *)
-    int c_smooth "smooth_inside"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                                 const float *, int, float, float *)
+    void shares_u8(const uint8_t *, ptrdiff_t, float *)
+    void shares_u16(const uint16_t *, ptrdiff_t, float *)
+    ctypedef struct plane_t:
+        const float *values
+        const uint8_t *codes
+        ptrdiff_t step
+    int c_smooth "smooth_inside"(plane_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, float,
+                                 float *)
     int CELL_ROWS
-    ptrdiff_t c_rows "cell_rows"(const float *, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float,
-                                 float, const int32_t *, const int32_t *, double *, double *, int32_t *, int32_t *)
+    float FULL, CODE_ONE
+    ptrdiff_t c_rows "cell_rows"(plane_t, ptrdiff_t, const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, float,
+                                 int32_t, const int32_t *, double *, double *, int32_t *, int32_t *)
     void c_line "cells_of_line"(const double *, const int32_t *, ptrdiff_t, const int32_t *, const int32_t *, int32_t,
                                 int64_t *, int64_t *)
     int c_grid "smooth_grid"(const double *, ptrdiff_t, ptrdiff_t, const double *, int, double *)
@@ -54,6 +64,8 @@ def least(const code[:, :, :] planes):
         return found
     with nogil:
         for row in range(planes.shape[1]):
+            if row + AHEAD < planes.shape[1] and planes.strides[0] == size:
+                fetch(&planes[0, row + AHEAD, 0], planes.strides[2] * planes.shape[2])
             if code is uint8_t:
                 least_u8(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size, planes.shape[0],
                          planes.shape[2], &out[row, 0])
@@ -63,31 +75,36 @@ def least(const code[:, :, :] planes):
     return found
 
 
-def least_share(const code[:, :, :] planes, float full):
-    """(h, w): the smallest channel of code values (c, h, w), divided by full scale."""
-    cdef ptrdiff_t row, size = sizeof(code)
-    found = np.empty((planes.shape[1], planes.shape[2]), np.float32)
+def shares(const code[:, :] codes):
+    """(h, w): code values divided by full scale."""
+    cdef ptrdiff_t row
+    _rows(codes.strides[1] == sizeof(code))
+    found = np.empty((codes.shape[0], codes.shape[1]), np.float32)
     cdef float[:, ::1] out = found
-    if not planes.shape[0]:
-        raise ValueError("there is no channel")
-    if not found.size:
-        return found
-    with nogil:
-        for row in range(planes.shape[1]):
-            if row + AHEAD < planes.shape[1] and planes.strides[0] == size:
-                fetch(&planes[0, row + AHEAD, 0], planes.strides[2] * planes.shape[2])
-            if code is uint8_t:
-                least_share_u8(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size,
-                               planes.shape[0], planes.shape[2], full, &out[row, 0])
-            else:
-                least_share_u16(&planes[0, row, 0], planes.strides[2] // size, planes.strides[0] // size,
-                                planes.shape[0], planes.shape[2], full, &out[row, 0])
+    if codes.shape[1]:
+        with nogil:
+            for row in range(codes.shape[0]):
+                if code is uint8_t:
+                    shares_u8(&codes[row, 0], codes.shape[1], &out[row, 0])
+                else:
+                    shares_u16(&codes[row, 0], codes.shape[1], &out[row, 0])
     return found
 
 
-def smooth_inside(const float[:, :] plane, const uint8_t[:, :] where, const float[::1] weights, float tiny):
+cdef plane_t _plane(const value[:, :] plane) noexcept:
+    """What the loops take of a plane that has pixels."""
+    cdef plane_t found
+    found.step = plane.strides[0] // <ptrdiff_t>sizeof(value)
+    if value is float:
+        found.values, found.codes = &plane[0, 0], NULL
+    else:
+        found.values, found.codes = NULL, &plane[0, 0]
+    return found
+
+
+def smooth_inside(const value[:, :] plane, const uint8_t[:, :] where, const float[::1] weights, float tiny):
     """(h, w): the plane smoothed by a symmetric kernel, given from its centre on, over the pixels of a mask alone."""
-    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _rows(plane.strides[1] == sizeof(value) and where.strides[1] == 1)
     _same(plane.shape[0], where.shape[0])
     _same(plane.shape[1], where.shape[1])
     if not weights.shape[0]:
@@ -97,15 +114,16 @@ def smooth_inside(const float[:, :] plane, const uint8_t[:, :] where, const floa
     cdef int done
     if not found.size:
         return found
+    cdef plane_t of = _plane(plane)
     with nogil:
-        done = c_smooth(&plane[0, 0], plane.strides[0] // sizeof(float), &where[0, 0], where.strides[0],
-                        plane.shape[0], plane.shape[1], &weights[0], weights.shape[0] - 1, tiny, &out[0, 0])
+        done = c_smooth(of, &where[0, 0], where.strides[0], plane.shape[0], plane.shape[1], &weights[0],
+                        weights.shape[0] - 1, tiny, &out[0, 0])
     if not done:
         raise MemoryError("no memory for a strip of a plane")
     return found
 
 
-def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[::1] rows,
+def cell_sums(const value[:, :] plane, const uint8_t[:, :] where, const int32_t[::1] rows,
               const int32_t[::1] rows_share, const int32_t[::1] columns, const int32_t[::1] columns_share,
               int32_t parts, float one, float largest):
     """(2, m, n) and how many are no number: fixed-point totals and numbers of the pixels of a mask by cell.
@@ -115,7 +133,7 @@ def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[
     """
     cdef ptrdiff_t row, missing = 0, width = plane.shape[1]
     cdef int32_t cell
-    _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
+    _rows(plane.strides[1] == sizeof(value) and where.strides[1] == 1)
     _same(plane.shape[0], where.shape[0])
     _same(plane.shape[1], where.shape[1])
     _same(plane.shape[0], rows.shape[0])
@@ -124,13 +142,18 @@ def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[
     _same(plane.shape[1], columns_share.shape[0])
     if not plane.shape[0] * plane.shape[1]:
         raise ValueError("there is no pixel")
+    if parts > 4095:
+        raise ValueError("eight rows of larger cells do not fit their sums")
+    if value is uint8_t:
+        if one != CODE_ONE:
+            return cell_sums(shares(plane), where, rows, rows_share, columns, columns_share, parts, one, largest)
     if _extreme(rows, -1) < 0 or _extreme(columns, -1) < 0 or np.any(np.diff(rows) < 0):
         raise ValueError("cells are counted from the first and do not fall")
     found = np.zeros((2, _extreme(rows, 1) + 2, _extreme(columns, 1) + 2), np.int64)
     cdef int64_t[:, :, ::1] out = found
     cdef double[:, ::1] sums = np.zeros((2, width))
     cdef int32_t[:, ::1] number = np.zeros((2, width), np.int32)
-    cdef int32_t[::1] above = parts - np.asarray(rows_share)
+    cdef plane_t of = _plane(plane)
     cdef ptrdiff_t end, next
     cdef int side = 0
     with nogil:
@@ -146,11 +169,11 @@ def cell_sums(const float[:, :] plane, const uint8_t[:, :] where, const int32_t[
             while end < plane.shape[0] and end < row + CELL_ROWS and rows[end] == cell:
                 end += 1
             for next in range(end, min(end + CELL_ROWS, plane.shape[0])):
-                fetch(&plane[next, 0], width * <ptrdiff_t>sizeof(float))
+                fetch(&plane[next, 0], width * <ptrdiff_t>sizeof(value))
                 fetch(&where[next, 0], width)
-            missing += c_rows(&plane[row, 0], plane.strides[0] // <ptrdiff_t>sizeof(float), &where[row, 0],
-                              where.strides[0], end - row, width, one, largest, &above[row], &rows_share[row],
-                              &sums[side, 0], &sums[1 - side, 0], &number[side, 0], &number[1 - side, 0])
+            missing += c_rows(of, row, &where[row, 0], where.strides[0], end - row, width, one, largest, parts,
+                              &rows_share[row], &sums[side, 0], &sums[1 - side, 0], &number[side, 0],
+                              &number[1 - side, 0])
             row = end
         for _ in range(2):
             c_line(&sums[side, 0], &number[side, 0], width, &columns[0], &columns_share[0], parts,
@@ -282,13 +305,19 @@ def cover_sums(const uint8_t[:, :] mask, const float[:, :] plane, const uint8_t[
     return found, missing
 
 
-def quantise(const float[:, :] plane, float factor, float shift, uint8_t[:, :] out):
+def quantise(const value[:, :] plane, float factor, float shift, uint8_t[:, :] out):
     """Write ``rint(factor plane - shift)`` as bytes; how many were cut to 0..255, and how many are no number."""
     cdef ptrdiff_t row, clipped = 0, missing = 0
-    _rows(plane.strides[1] == sizeof(float) and out.strides[1] == 1)
+    _rows(plane.strides[1] == sizeof(value) and out.strides[1] == 1)
     _same(plane.shape[0], out.shape[0])
     _same(plane.shape[1], out.shape[1])
-    if plane.shape[1]:
+    if value is uint8_t:
+        if factor != FULL or shift != 0:
+            return quantise(shares(plane), factor, shift, out)
+        if plane.shape[1]:
+            for row in range(plane.shape[0]):
+                memcpy(&out[row, 0], &plane[row, 0], plane.shape[1])
+    elif plane.shape[1]:
         with nogil:
             for row in range(plane.shape[0]):
                 missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)

@@ -8,24 +8,32 @@
 
 /* A row of means of blocks of ``down`` x ``across`` pixels, whose channels lie side by side, rounded half to even;
  * ``line`` holds a row of sums. */
-WIDE void block_means(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,
-                      ptrdiff_t count, uint32_t *restrict line, uint8_t *restrict out)
-{
-    const ptrdiff_t width = count * across * channels;
-    for (ptrdiff_t i = 0; i < width; i++)
-        line[i] = image[i];
-    for (ptrdiff_t k = 1; k < down; k++)
-        for (ptrdiff_t i = 0; i < width; i++)
-            line[i] += image[k * step + i];
-    const float share = 1.0f / (float)(down * across);
-    for (ptrdiff_t i = 0; i < count; i++)
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            uint32_t sum = 0;
-            for (ptrdiff_t k = 0; k < across; k++)
-                sum += line[(i * across + k) * channels + c];
-            out[i * channels + c] = (uint8_t)__builtin_rintf((float)sum * share);
-        }
-}
+#define BLOCK_MEANS(NAME, SUM)                                                                                         \
+    WIDEST void NAME(const uint8_t *image, ptrdiff_t step, ptrdiff_t down, ptrdiff_t across, ptrdiff_t channels,       \
+                     ptrdiff_t count, SUM *restrict line, uint8_t *restrict out)                                       \
+    {                                                                                                                  \
+        const ptrdiff_t width = count * across * channels;                                                             \
+        for (ptrdiff_t i = 0; i < width; i++)                                                                          \
+            line[i] = image[i];                                                                                        \
+        for (ptrdiff_t k = 1; k < down; k++)                                                                           \
+            for (ptrdiff_t i = 0; i < width; i++)                                                                      \
+                line[i] += image[k * step + i];                                                                        \
+        const float share = 1.0f / (float)(down * across);                                                             \
+        ptrdiff_t apart = channels, parts = across;                                                                    \
+        for (; parts % 2 == 0; parts /= 2, apart *= 2) /* lines are added faster than single sums */                   \
+            for (ptrdiff_t i = 0; i < width - apart; i++)                                                              \
+                line[i] += line[i + apart];                                                                            \
+        for (ptrdiff_t i = 0; i < count; i++)                                                                          \
+            for (ptrdiff_t c = 0; c < channels; c++) {                                                                 \
+                uint32_t sum = 0;                                                                                      \
+                for (ptrdiff_t k = 0; k < parts; k++)                                                                  \
+                    sum += line[i * across * channels + k * apart + c];                                                \
+                out[i * channels + c] = (uint8_t)__builtin_rintf((float)sum * share);                                  \
+            }                                                                                                          \
+    }
+
+BLOCK_MEANS(block_means_small, uint16_t) /* of up to 257 pixels */
+BLOCK_MEANS(block_means, uint32_t)
 
 /* ---- features ---------------------------------------------------------------------------- */
 

@@ -83,8 +83,8 @@ INLINE int is_full(const uint8_t *where, ptrdiff_t count)
 
 /* G(plane x where) / G(where) with G separable, down then across. A piece of a row whose surroundings hold no hole
  * takes the weight of a full mask, which is the same sum of the same numbers. */
-WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *where, ptrdiff_t where_step,
-                       ptrdiff_t rows, ptrdiff_t cols, const float *weights, int radius, float tiny, float *out)
+WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows, ptrdiff_t cols,
+                       const float *weights, int radius, float tiny, float *out)
 {
     const ptrdiff_t pieces = (cols + PIECE - 1) / PIECE, near = (radius + PIECE - 1) / PIECE;
     /* rows begin on lines of the cache; rows a page apart would share their places in it */
@@ -122,10 +122,16 @@ WIDE int smooth_inside(const float *plane, ptrdiff_t plane_step, const uint8_t *
                 memset(to, 0, (size_t)cols * sizeof *to);
                 continue;
             }
-            const float *restrict p = plane + from * plane_step;
             const uint8_t *restrict in = where + from * where_step;
-            for (ptrdiff_t i = 0; i < cols; i++)
-                to[i] = in[i] ? p[i] : 0.0f;
+            if (plane.codes) {
+                const uint8_t *restrict p = plane.codes + from * plane.step;
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    to[i] = SHARE(p[i] * in[i]);
+            } else {
+                const float *restrict p = plane.values + from * plane.step;
+                for (ptrdiff_t i = 0; i < cols; i++)
+                    to[i] = in[i] ? p[i] : 0.0f;
+            }
         }
         for (ptrdiff_t left = 0; left < cols; left += STRETCH) {
             const ptrdiff_t width = cols - left < STRETCH ? cols - left : STRETCH;

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from residue_batch import kernels
 from residue_batch.geometry import Box
-from residue_batch.step import Array, Fit, ParameterError, Plane, step
+from residue_batch.step import AnyPlane, Array, Fit, ParameterError, Plane, step
 from residue_batch.steps.filters import gaussian_weights
 from residue_batch.tally import Tally
 from residue_batch.units import Pixels
@@ -148,7 +148,7 @@ def _check(cell: float, sigma: float) -> None:
     fuses={"difference": _above},
 )
 def background(
-    plane: Plane,  # noqa: ARG001  only the fit reads it
+    plane: AnyPlane,  # noqa: ARG001  only the fit reads it
     *,
     at: Box,
     fitted: CellField,

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from residue_batch import kernels
 from residue_batch.geometry import strips
-from residue_batch.step import AnyColour, Array, Plane, full_scale, step
+from residue_batch.step import AnyColour, AnyPlane, Array, Plane, step
 
 # linear sRGB to XYZ (IEC 61966-2-1, D65, 2 degrees), six digits as commonly used
 _XYZ = np.array(
@@ -43,8 +43,8 @@ def linear(plane: Array) -> Array:
 
 
 def _scaled(plane: Array) -> Array:
-    """Float32, 1 = full scale, without decoding."""
-    return np.asarray(plane / np.float32(full_scale(plane)), np.float32)
+    """1 = full scale, without decoding: codes of 8 bit as they are, float32 of others."""
+    return kernels.shares(plane) if plane.dtype == np.uint16 else plane
 
 
 def _mixed(light: list[Array], weights: Array) -> Array:
@@ -80,7 +80,7 @@ def luma(colour: AnyColour) -> Plane:
 
 
 @step(version=1, examples=({"name": "red"}, {"name": "blue"}))
-def channel(colour: AnyColour, *, name: Literal["red", "green", "blue"]) -> Plane:
+def channel(colour: AnyColour, *, name: Literal["red", "green", "blue"]) -> AnyPlane:
     """One channel, on the scale of its plane: 1 = full scale.
 
         blue: {step: channel, of: image, name: blue}
@@ -96,11 +96,11 @@ def channel(colour: AnyColour, *, name: Literal["red", "green", "blue"]) -> Plan
         ``red``, ``green`` or ``blue``.
     """
     index = ("red", "green", "blue").index(name)
-    return _scaled(colour[index if len(colour) > 1 else 0])
+    return _scaled(np.ascontiguousarray(colour[index if len(colour) > 1 else 0]))
 
 
 @step(version=1)
-def whiteness(colour: AnyColour) -> Plane:
+def whiteness(colour: AnyColour) -> AnyPlane:
     """The smallest of the channels, 0..1: high only where a pixel is bright and colourless.
 
         pale: {step: whiteness, of: raw}
@@ -114,7 +114,7 @@ def whiteness(colour: AnyColour) -> Plane:
         ``raw``, ``image`` or ``reference``.
     """
     if colour.dtype.kind == "u":
-        return kernels.least_share(colour, full_scale(colour))
+        return _scaled(kernels.least(colour))
     least = colour[0]
     for plane in colour[1:]:
         least = np.minimum(least, plane)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from residue_batch import kernels
-from residue_batch.step import Array, Mask, Plane, step
+from residue_batch.step import AnyPlane, Array, Mask, Plane, step
 from residue_batch.units import Pixels
 
 # no sum of weights that holds a pixel is smaller: exp(-16) at the corner of the kernel
@@ -30,7 +30,7 @@ def gaussian_weights(sigma: float) -> Array:
 
 
 @step(version=2, halo=gaussian_radius, examples=({"sigma": "1 px"}, {"sigma": "2.3 px"}, {"sigma": "0.1 px"}))
-def gaussian(plane: Plane, *, where: Mask, sigma: Annotated[Pixels, Field(gt=0, le=64)] = 1.0) -> Plane:
+def gaussian(plane: AnyPlane, *, where: Mask, sigma: Annotated[Pixels, Field(gt=0, le=64)] = 1.0) -> Plane:
     """Smooth with a Gaussian, using only the pixels that count.
 
         smooth: {step: gaussian, of: opacity, sigma: 2 px}

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from residue_batch import kernels
-from residue_batch.step import Array, Fit, Mask, ParameterError, Plane, step
+from residue_batch.step import AnyPlane, Array, Fit, Mask, ParameterError, Plane, step
 from residue_batch.tally import Tally
 
 _FINE = 65536
@@ -19,7 +19,7 @@ _GROUP = 1024
 
 
 @step(version=1, examples=({"level": 0.05}, {"level": -0.1}))
-def threshold(plane: Plane, *, level: float) -> Mask:
+def threshold(plane: AnyPlane, *, level: float) -> Mask:
     """Pixels strictly above a fixed level.
 
         residue: {step: threshold, of: opacity, level: 0.05}
@@ -35,7 +35,7 @@ def threshold(plane: Plane, *, level: float) -> Mask:
     level
         In the unit of the plane (opacity: 1 = fully covered), compared in float32.
     """
-    return np.asarray(plane > np.float32(level))
+    return kernels.above(plane, level)
 
 
 def _chunk(plane: Plane, *, where: Mask, low: float, high: float) -> Tally:
@@ -115,4 +115,4 @@ def otsu(
     bins
         Bins of the histogram, 2 to 4096.
     """
-    return np.asarray(plane > np.float32(fitted))
+    return kernels.above(plane, fitted)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
+from residue_batch.step import floats
 from residue_batch.steps.colour import _cube_root, channel, lab, linear, luma, srgb_table, whiteness
 
 RAW = np.random.default_rng(3).integers(0, 256, (3, 40, 57), dtype=np.uint8)
@@ -60,10 +61,10 @@ def test_luma_weighs_linear_light() -> None:
 
 
 def test_whiteness_is_the_least_channel_of_full_scale() -> None:
-    np.testing.assert_array_equal(whiteness(RAW), RAW.min(axis=0) / np.float32(255))
+    np.testing.assert_array_equal(floats(whiteness(RAW)), RAW.min(axis=0) / np.float32(255))
     assert whiteness(np.full((1, 1, 1), 65535, np.uint16))[0, 0] == 1
 
 
 def test_channel_picks_by_name_and_grey_has_one() -> None:
-    np.testing.assert_array_equal(channel(RAW, name="green"), RAW[1] / np.float32(255))
-    np.testing.assert_array_equal(channel(RAW[:1], name="blue"), RAW[0] / np.float32(255))
+    np.testing.assert_array_equal(floats(channel(RAW, name="green")), RAW[1] / np.float32(255))
+    np.testing.assert_array_equal(floats(channel(RAW[:1], name="blue")), RAW[0] / np.float32(255))
