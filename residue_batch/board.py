@@ -64,9 +64,9 @@ class Setting:
     cards: Cards = NO_CARDS
 
     @cached_property
-    def passes(self) -> tuple[Relay, ...]:
-        """The program's passes as they are run."""
-        return relayed(self.program.passes)
+    def relays(self) -> tuple[tuple[Relay, ...], ...]:
+        """The program's passes as they are run, for shots of other depths and of 8 bit."""
+        return tuple(relayed(self.program.passes, codes=codes) for codes in (False, True))
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -294,9 +294,9 @@ def sources_of(board: Board) -> Sources:
 def fit(board: Board, item: tuple[int, Box]) -> Tally:
     """One tile of pass ``item[0]``; the tally names its pass."""
     number, tile = item
-    sources, passes = sources_of(board), board.setting.passes
-    planes = run_on(passes, number, sources, tile, tile, board.fits)
-    return fit_tile(sources, tile, passes[number].alone.fits, planes)
+    setting, sources = board.setting, sources_of(board)
+    planes = run_on(setting.relays[sources.codes], number, sources, tile, tile, board.fits)
+    return fit_tile(sources, tile, setting.program.passes[number].fits, planes)
 
 
 def fitted(board: Board, tally: Tally) -> Board:
@@ -317,7 +317,7 @@ def measure(board: Board, tile: Box) -> Tally:
     setting, sources = board.setting, sources_of(board)
     program, inner = setting.program, tile.intersect(sources.scene.extent)
     box = tile if program.keep else inner
-    planes = run_on(setting.passes, len(setting.passes) - 1, sources, tile, box, board.fits)
+    planes = run_on(setting.relays[sources.codes], len(program.passes) - 1, sources, tile, box, board.fits)
     tally: Tally = {"tiles": count(1)}
     if inner.pixels:
         here = {key: cut(plane, box, inner) for key, plane in planes.items()}
@@ -380,7 +380,7 @@ def plan_board(board: Board) -> Plan:
         sum(header.nbytes for header in headers),
         sum(header.shape[0] * header.shape[1] for header in headers),
         board.setting.tile,
-        left_by(board.setting.passes),
+        left_by(board.setting.relays[all(header.dtype == "uint8" for header in headers)]),
         sys.modules[__name__],
     )
     return plan if board.spent is None else profiled(plan)

@@ -88,6 +88,11 @@ _BYTES = {Kind.SCALAR: 4, Kind.MASK: 1}
 """Kinds of planes that are left, and bytes a pixel."""
 
 
+def _of_codes(node: Node) -> bool:
+    """Whether a plane holds the code values of its shot."""
+    return node.step is not None and node.step.definition.signature.codes and node.inputs[0].plane == "raw"
+
+
 @dataclass(frozen=True)
 class Relay:
     """A pass as it is run.
@@ -116,10 +121,13 @@ def left_by(relays: Iterable[Relay]) -> int:
     return sum(relay.nbytes for relay in relays)
 
 
-def relayed(passes: Sequence[Pass]) -> tuple[Relay, ...]:
-    """How passes are run: what each leaves for later ones, so that they need not go over neighbourhoods again."""
+def relayed(passes: Sequence[Pass], *, codes: bool) -> tuple[Relay, ...]:
+    """How passes are run: what each leaves for later ones, so that they need not go over neighbourhoods again.
+
+    With ``codes`` shots are of 8 bit, and planes of their code values are left too: a byte where a shot has three.
+    """
     nodes = [{node.key: node for node in visit.nodes} for visit in passes]
-    leaves = [_left(visit, passes[i + 1 :]) for i, visit in enumerate(passes)]
+    leaves = [_left(visit, passes[i + 1 :], codes) for i, visit in enumerate(passes)]
     needed: dict[Key, int] = {}
     relays: list[Relay] = []
     for i, visit in reversed(list(enumerate(passes))):
@@ -129,7 +137,8 @@ def relayed(passes: Sequence[Pass]) -> tuple[Relay, ...]:
         finds = {key: margin for key, margin in _margins(targets, nodes[i], there).items() if key in there}
         needed |= {key: max(margin, needed.get(key, 0)) for key, margin in finds.items()}
         whole, rest = (fused(_pass(targets, nodes[i], visit.fits, found)) for found in ((), finds))
-        nbytes = sum(_BYTES[nodes[i][key].kind] for key in own if key not in there)
+        added = [nodes[i][key] for key in own if key not in there]
+        nbytes = sum(1 if codes and _of_codes(node) else _BYTES[node.kind] for node in added)
         relays.append(Relay(fused(visit), whole, rest, tuple(finds), tuple(own), nbytes))
     return tuple(reversed(relays))
 
@@ -140,10 +149,10 @@ def _targets(visit: Pass) -> list[Key]:
     return [node.key for node in visit.nodes if node.key not in freed]
 
 
-def _left(visit: Pass, later: Sequence[Pass]) -> tuple[Key, ...]:
+def _left(visit: Pass, later: Sequence[Pass], codes: bool) -> tuple[Key, ...]:
     """The planes that later passes go on from, if neighbourhoods went into them: the rest is made again in no time.
 
-    Only scalar planes and masks, and not what is made of the others pixel by pixel.
+    Only scalar planes and masks, and not what is made of the others pixel by pixel; with ``codes`` those of a shot too.
     """
     here = {node.key for node in visit.nodes}
     wanted = {key for one in later for node in one.nodes if node.key not in here for key in node.needs}
@@ -151,9 +160,9 @@ def _left(visit: Pass, later: Sequence[Pass]) -> tuple[Key, ...]:
     near: set[Key] = set()  # at hand, or soon made of what is
     left = []
     for node in visit.nodes:
-        if not node.halo and near.issuperset(node.needs):
-            near.add(node.key)
-        elif node.key in wanted and node.kind in _BYTES:
-            near.add(node.key)
+        made_again = not node.halo and near.issuperset(node.needs) and not (codes and _of_codes(node))
+        if node.key in wanted and node.kind in _BYTES and not made_again:
             left.append(node.key)
+        if made_again or node.key in left:
+            near.add(node.key)
     return tuple(left)

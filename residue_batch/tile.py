@@ -57,6 +57,11 @@ class Sources:
     scene: Scene
     views: Mapping[str, View]
 
+    @property
+    def codes(self) -> bool:
+        """Whether code values of all shots are bytes."""
+        return all(view.pixels.dtype == np.uint8 for view in self.views.values())
+
 
 Planes = dict[Key, Array]
 

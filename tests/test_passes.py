@@ -62,7 +62,7 @@ def test_what_is_fused_has_the_same_bits(lot: small.SmallLot) -> None:
     first = Plan(plan.stages[:-1], plan.shape, plan.tile, plan.input_pixels, plan.peak_bytes)
     board = run_inline(first, board)
     sources, visit = sources_of(board), board.setting.program.passes[-1]
-    assert board.setting.passes[-1].alone == fused(visit) != visit
+    assert board.setting.relays[False][-1].alone == fused(visit) != visit
     for tile in (Box.whole(sources.scene.shape), *list(tiles(sources.scene.shape, 150))[:3]):
         apart, together = (walk(one, sources, tile, board.fits) for one in (visit, fused(visit)))
         for key in (Key("detail", "before"), Key("detail", "after")):
@@ -91,10 +91,9 @@ GLARE = {Key("glare", "before"), Key("glare", "after")}
 
 
 def test_a_pass_leaves_what_neighbourhoods_went_into_and_no_more() -> None:
-    first, second, last = relayed(small.program(GRAINS).passes)
-    assert (
-        set(first.leaves) == GLARE
-    )  # not 'clear', which is made of it pixel by pixel, nor 'score', which is soon made
+    first, second, last = relayed(small.program(GRAINS).passes, codes=False)
+    # not 'clear', which is made of it pixel by pixel, nor 'score', which is soon made
+    assert set(first.leaves) == GLARE
     assert set(second.leaves) == {Key("glare", "before"), Key("local", "before")}
     assert set(last.finds) == {*GLARE, Key("local", "before")}
     assert last.leaves == first.finds == ()
@@ -104,8 +103,26 @@ def test_a_pass_leaves_what_neighbourhoods_went_into_and_no_more() -> None:
     assert {Key("smooth", "before"), Key("burnt", "before"), Key("burnt", "after"), *GLARE} <= left_out
 
 
+def test_code_values_of_a_byte_are_left_too() -> None:
+    first, second, last = relayed(small.program(GRAINS).passes, codes=True)
+    scores = {Key("score", "before"), Key("score", "after")}
+    assert set(first.leaves) == GLARE | scores
+    assert set(last.finds) == {*GLARE, Key("local", "before"), Key("score", "after")}
+    assert not (names(second.rest) | names(last.rest)) & scores
+    assert left_by((first, second, last)) == 1 + 1 + 4 + 1 + 1
+
+
+def test_a_mask_that_only_a_fit_looks_at_is_made_for_the_fit_alone() -> None:
+    *_, fitting, last = small.program(GRAINS).passes
+    bright = next(node for node in last.nodes if node.key == Key("bright", "before"))
+    assert bright.where == Key("clear", "before") in {node.key for node in fitting.nodes}
+    assert bright.needs == (Key("local", "before"),)
+    alone = relayed(small.program(GRAINS).passes, codes=False)[-1]
+    assert Key("clear", "before") not in names(alone.rest)
+
+
 def test_one_pass_leaves_nothing() -> None:
-    (only,) = relayed(small.program(small.FLUX).passes)
+    (only,) = relayed(small.program(small.FLUX).passes, codes=True)
     assert only.alone == only.whole == only.rest
     assert (only.finds, only.leaves, only.nbytes) == ((), (), 0)
 
@@ -120,8 +137,10 @@ def fitted_board(request: pytest.FixtureRequest, lot: small.SmallLot) -> Board:
 
 
 @pytest.mark.parametrize("size", [97, 150, 1000])
-def test_what_is_left_stands_for_what_is_made_again_bit_for_bit(fitted_board: Board, size: int) -> None:
-    sources, passes = sources_of(fitted_board), fitted_board.setting.passes
+@pytest.mark.parametrize("codes", [False, True])
+def test_what_is_left_stands_for_what_is_made_again_bit_for_bit(fitted_board: Board, size: int, codes: bool) -> None:
+    sources, passes = sources_of(fitted_board), fitted_board.setting.relays[codes]
+    assert sources.codes
     assert passes[-1].finds
     for tile in list(tiles(sources.scene.shape, size))[:6]:
         left: Shelf = {}
