@@ -332,15 +332,13 @@ def measure(board: Board, tile: Box) -> Tally:
 def measured(board: Board, tally: Tally) -> Board:
     """The board with its record; every tile must be accounted for."""
     setting, scene = board.setting, _scene(board)
-    count = sum(1 for _ in tiles(scene.shape, setting.tile))
     clock = clock_of(*(board.shots[phase].path for phase in PHASES))
-    record = conclude(board, scene, tally, count, clock)
+    record = conclude(board, scene, tally, sum(1 for _ in tiles(scene.shape, setting.tile)), clock)
     if setting.folder:
-        key = str(record["key"])
         if setting.thumb:
             scale = scale_of(scene.extent, setting.tile, setting.thumb)
             level = change_level(setting.program, record["values"])
-            write_picture(Path(setting.folder) / f"{key}.jpg", scene.extent, scale, tally, level)
+            write_picture(Path(setting.folder) / f"{record['key']}.jpg", scene.extent, scale, tally, level)
         # the task may run again when its worker died after it was done
         if setting.program.keep and not store.is_complete(store_path(board)):
             store.close(store_path(board), layout_of(board, scene.shape), tally)
@@ -373,6 +371,7 @@ def plan_board(board: Board) -> Plan:
     """
     headers = [photo.read_header(board.shots[phase].path) for phase in PHASES]
     frame = photo.read_header(board.setting.frame.path) if board.setting.frame else headers[0]
+    codes = all(header.dtype == "uint8" for header in headers)
     plan = make_plan(
         board.setting.program,
         (frame.shape[0], frame.shape[1]),
@@ -380,7 +379,8 @@ def plan_board(board: Board) -> Plan:
         sum(header.nbytes for header in headers),
         sum(header.shape[0] * header.shape[1] for header in headers),
         board.setting.tile,
-        left_by(board.setting.relays[all(header.dtype == "uint8" for header in headers)]),
+        codes,
+        left_by(board.setting.relays[codes]),
         sys.modules[__name__],
     )
     return plan if board.spent is None else profiled(plan)

@@ -88,11 +88,6 @@ _BYTES = {Kind.SCALAR: 4, Kind.MASK: 1}
 """Kinds of planes that are left, and bytes a pixel."""
 
 
-def _of_codes(node: Node) -> bool:
-    """Whether a plane holds the code values of its shot."""
-    return node.step is not None and node.step.definition.signature.codes and node.inputs[0].plane == "raw"
-
-
 @dataclass(frozen=True)
 class Relay:
     """A pass as it is run.
@@ -138,7 +133,7 @@ def relayed(passes: Sequence[Pass], *, codes: bool) -> tuple[Relay, ...]:
         needed |= {key: max(margin, needed.get(key, 0)) for key, margin in finds.items()}
         whole, rest = (fused(_pass(targets, nodes[i], visit.fits, found)) for found in ((), finds))
         added = [nodes[i][key] for key in own if key not in there]
-        nbytes = sum(1 if codes and _of_codes(node) else _BYTES[node.kind] for node in added)
+        nbytes = sum(1 if codes and node.codes else _BYTES[node.kind] for node in added)
         relays.append(Relay(fused(visit), whole, rest, tuple(finds), tuple(own), nbytes))
     return tuple(reversed(relays))
 
@@ -160,7 +155,7 @@ def _left(visit: Pass, later: Sequence[Pass], codes: bool) -> tuple[Key, ...]:
     near: set[Key] = set()  # at hand, or soon made of what is
     left = []
     for node in visit.nodes:
-        made_again = not node.halo and near.issuperset(node.needs) and not (codes and _of_codes(node))
+        made_again = not node.halo and near.issuperset(node.needs) and not (codes and node.codes)
         if node.key in wanted and node.kind in _BYTES and not made_again:
             left.append(node.key)
         if made_again or node.key in left:

@@ -113,6 +113,11 @@ class Node:
         return self.inputs + ((self.where,) if self.where else ())
 
     @property
+    def codes(self) -> bool:
+        """Whether the plane holds code values of its shot, a byte each if that is of 8 bit."""
+        return self.step is not None and self.step.definition.signature.codes and self.inputs[0].plane == "raw"
+
+    @property
     def mask(self) -> Key | None:
         """``where``, if the step itself looks at it and not only its fit."""
         return self.where if self.step and "where" in self.step.definition.signature.given else None

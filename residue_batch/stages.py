@@ -120,6 +120,7 @@ def make_plan(
     shot_bytes: int,
     input_pixels: int,
     tile: int,
+    codes: bool,
     left: int,
     functions: Any,
 ) -> Plan:
@@ -133,6 +134,8 @@ def make_plan(
         Decoded bytes of both shots.
     input_pixels
         Pixels of both shots.
+    codes
+        Whether both shots are of 8 bit.
     left
         Bytes that passes leave for each other, by pixel of the frame.
     functions
@@ -151,7 +154,7 @@ def make_plan(
         items = tuple((number, box) for box in boxes)
         stages.append(Stage(f"fit {number + 1}", f.fit, items, f.add, f.fitted, _seconds("fit", per_tile)))
     stages.append(Stage("measure", f.measure, boxes, f.add, f.measured, _seconds("measure", per_tile)))
-    peak = BASE_BYTES + shot_bytes + scene_bytes(program, shape, channels) + working_bytes(program, shape, tile)
+    peak = BASE_BYTES + shot_bytes + scene_bytes(program, shape, channels) + working_bytes(program, shape, tile, codes)
     room = max(min(left * frame_pixels, ROOMY_BYTES - peak), 0)
     return Plan(tuple(stages), shape, tile, input_pixels, peak + room, room)
 
@@ -173,12 +176,12 @@ def scene_bytes(program: Program, shape: tuple[int, int], channels: int) -> int:
     return pixels * per_pixel + TARGET_BYTES
 
 
-def working_bytes(program: Program, shape: tuple[int, int], tile: int) -> int:
+def working_bytes(program: Program, shape: tuple[int, int], tile: int, codes: bool) -> int:
     """Peak memory of the planes of one tile, from their lifetimes."""
-    return max(_peak(visit, shape, tile) for visit in program.passes)
+    return max(_peak(visit, shape, tile, codes) for visit in program.passes)
 
 
-def _peak(visit: Pass, shape: tuple[int, int], tile: int) -> int:
+def _peak(visit: Pass, shape: tuple[int, int], tile: int, codes: bool) -> int:
     alive: dict[Any, int] = {}
     peak = 0
     frame = Box.whole(shape)
@@ -186,7 +189,7 @@ def _peak(visit: Pass, shape: tuple[int, int], tile: int) -> int:
     centre = Box(tile, tile, 2 * tile, 2 * tile) if min(shape) > 2 * tile else square
     for node, margin, frees in zip(visit.nodes, visit.margins, visit.frees, strict=True):
         pixels = centre.grow(margin + node.halo, frame).pixels
-        alive[node.key] = pixels * BYTES_PER_PIXEL[node.kind]
+        alive[node.key] = pixels * (1 if codes and node.codes else BYTES_PER_PIXEL[node.kind])
         # a step works on about two planes of its own beside what it reads and makes
         peak = max(peak, sum(alive.values()) + 2 * 4 * pixels)
         for key in frees:

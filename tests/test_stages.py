@@ -14,12 +14,13 @@ from small import EVERY_STEP, FITTED, FLUX, SmallLot
 from residue_batch import board as boards
 from residue_batch import stages
 from residue_batch.geometry import Box
+from residue_batch.program import PHASES
 from residue_batch.stages import TASK_SECONDS, Plan, make_plan, scene_bytes, working_bytes
 
 
 def plan(text: str = FLUX, shape: tuple[int, int] = (3000, 4000), tile: int = 1024, reference: str = "golden") -> Plan:
     pixels = shape[0] * shape[1]
-    return make_plan(small.program(text, reference), shape, 3, 6 * pixels, 2 * pixels, tile, 0, boards)
+    return make_plan(small.program(text, reference), shape, 3, 6 * pixels, 2 * pixels, tile, True, 0, boards)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,17 @@ def test_twelve_megapixels_fit_a_small_worker() -> None:
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([64, 512, 1024]))
 def test_the_memory_of_a_tile_does_not_exceed_that_of_the_frame(height: int, width: int, tile: int) -> None:
     program = small.program(EVERY_STEP)
-    whole = working_bytes(program, (height, width), 1 << 20)
-    assert 0 < working_bytes(program, (height, width), tile) <= whole
+    whole = working_bytes(program, (height, width), 1 << 20, True)
+    assert 0 < working_bytes(program, (height, width), tile, True) <= whole
     kinds = [small.program(FLUX, reference) for reference in ("golden", "pair")]
     assert scene_bytes(kinds[0], (height, width), 3) < scene_bytes(kinds[1], (height, width), 3)
+
+
+def test_code_values_of_8_bit_take_a_byte_where_floats_take_four() -> None:
+    text = "schema: 1\nworkflow: w\nplanes:\n  s: {step: whiteness, of: raw}\nmeasures:\n  s: {measure: load, of: s}\n"
+    program, shape = small.program(text, "none"), (3000, 4000)
+    saved = working_bytes(program, shape, 1024, False) - working_bytes(program, shape, 1024, True)
+    assert saved == len(PHASES) * 3 * 1024**2
 
 
 def test_a_plan_is_a_value_that_prints() -> None:
@@ -101,7 +109,7 @@ def test_planes_are_left_up_to_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch
     program, shape = small.program(FITTED), (3000, 4000)
 
     def planned(left: int) -> Plan:
-        return make_plan(program, shape, 3, 72_000_000, 24_000_000, 1024, left, boards)
+        return make_plan(program, shape, 3, 72_000_000, 24_000_000, 1024, True, left, boards)
 
     needed = planned(0).peak_bytes
     assert planned(0).room == 0

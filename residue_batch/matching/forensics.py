@@ -156,11 +156,11 @@ def _warped(b: Array, told: F64, places: Sequence[tuple[Slices, Slices]]) -> tup
 
 def _levels(pieces: Sequence[Array]) -> tuple[F32, NDArray[np.bool_]]:
     """Luma (n, h, w) in grey levels of 256, and where a channel is clipped: it does not follow the tones."""
-    scale = np.float32(255 / np.iinfo(pieces[0].dtype).max)
-    channels = [scale * c for c in cv2.split(np.concatenate(pieces))]
+    level = np.iinfo(pieces[0].dtype).max / 255
+    channels = cv2.split(np.concatenate(pieces))
     weights = (0.299, 0.587, 0.114) if len(channels) == 3 else (1.0,)
-    luma = reduce(np.add, [np.float32(w) * c for w, c in zip(weights, channels, strict=True)])
-    clipped = (reduce(np.maximum, channels) > 248) | (reduce(np.minimum, channels) < 3)
+    luma = reduce(np.add, [np.float32(w / level) * c for w, c in zip(weights, channels, strict=True)])
+    clipped = (reduce(np.maximum, channels) > int(248 * level)) | (reduce(np.minimum, channels) < int(3 * level))
     shape = (len(pieces), *pieces[0].shape[:2])
     return luma.reshape(shape), clipped.reshape(shape)
 
