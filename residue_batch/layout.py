@@ -55,7 +55,8 @@ class Layout:
     @cached_property
     def tile_levels(self) -> int:
         """How many levels the tiles write themselves; the rest is written by ``close``."""
-        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (1 << k))
+        # the next level must have whole pixels of a tile too
+        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (2 << k))
         return next(coarse, self.levels)
 
     def size(self, level: int) -> tuple[int, int]:
@@ -82,10 +83,10 @@ def layout(
 
     ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown. ``codes``
     holds by plane the values of the codes 0 and 255, where they are not the usual ones.
-    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or tile.
+    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or an odd tile.
     """
-    if tile < 1 or min(shape) < 1:
-        raise UsageError(f"a store needs a frame and tiles of at least 1 px, not {shape} and {tile}")
+    if tile < 1 or tile % 2 or min(shape) < 1:
+        raise UsageError(f"a store needs a frame with pixels and tiles of an even side, not {shape} and {tile}")
     scalars: list[Key] = []
     masks: dict[str, list[Key]] = {}
     for key, kind in dict.fromkeys(keep):

@@ -13,8 +13,8 @@ even if it is all 0, and nothing is believed before the marker stands.
 Level k halves level k - 1, rounding sizes up. Image levels are means of codes,
 (a + b + c + d + 2) >> 2; label levels are *any*: a lone pixel stays visible, so
 areas are right at level 0 only. A tile writes its own shard of every level
-down to 256 px; ``close`` makes what is coarser from the last of these, so the
-pixels do not depend on the tile size.
+down to 256 px and says what it has of the next; ``close`` makes what is coarser
+of these, so the pixels do not depend on the tile size.
 
 No clock, host or random value: the same board twice gives the same bytes.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -130,26 +130,27 @@ def _folders(layout: Layout) -> tuple[str, ...]:
     return tuple(sorted({str(folder) for name in files for folder in PurePosixPath(name).parents}))
 
 
-def _quantise(plane: Array, out: Array, offset: float, scale: float) -> int:
-    """Write the codes of a scalar (h, w) plane into ``out``; returns how many pixels were clipped."""
-    clipped, missing = kernels.quantise(plane, 1 / scale, offset / scale, out)
+def _coded(plane: Array, offset: float, scale: float) -> tuple[Array, int]:
+    """The codes of a scalar (h, w) plane, and how many pixels were clipped."""
+    codes, clipped, missing = kernels.quantise(plane, 1 / scale, offset / scale)
     if missing:
         raise FloatingPointError("a kept plane holds NaN; as an integer it would be a clean pixel")
-    return clipped
+    return codes, clipped
 
 
-def _shard(block: Array, side: int) -> list[bytes]:
-    """A Zarr 3 shard of a uint8 (c, h, w) block, in parts: inner chunks, then their index, each with its crc32c.
+def _shard(planes: Sequence[Array], side: int) -> list[bytes]:
+    """A Zarr 3 shard of uint8 (h, w) planes, in parts: inner chunks, then their index, each with its crc32c.
 
     Encoded here because zarr needs 2.5 ms for any shard, however small, and a tile has a dozen.
     Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
     """
     inner = inner_of(side)
-    index = np.full((block.shape[0], side // inner, side // inner, 2), EMPTY, "<u8")
+    height, width = planes[0].shape
+    index = np.full((len(planes), side // inner, side // inner, 2), EMPTY, "<u8")
     parts: list[bytes] = []
     end = 0
-    for c, top, left in np.ndindex(block.shape[0], -(-block.shape[1] // inner), -(-block.shape[2] // inner)):
-        chunk = block[c, top * inner : (top + 1) * inner, left * inner : (left + 1) * inner]
+    for c, top, left in np.ndindex(len(planes), -(-height // inner), -(-width // inner)):
+        chunk = planes[c][top * inner : (top + 1) * inner, left * inner : (left + 1) * inner]
         full = np.ascontiguousarray(chunk)
         if chunk.shape != (inner, inner):
             full = np.zeros((inner, inner), np.uint8)
@@ -160,25 +161,6 @@ def _shard(block: Array, side: int) -> list[bytes]:
         end += len(coded) + 4
     ended = index.tobytes()
     return [*parts, ended, _checksum(ended)]
-
-
-def _written(path: Path, layout: Layout, array: str, level: int) -> Array:
-    """The codes of a level, uint8 (c, h, w), from its shards as ``_shard`` made them; zarr takes ten times as long."""
-    side = layout.shard(level)
-    inner, count = inner_of(side), len(layout.arrays[array])
-    whole = np.zeros((count, *layout.size(level)), np.uint8)
-    for box in layout.boxes(level):
-        data = (path / file_of(layout, array, level, box)).read_bytes()
-        shape = (count, side // inner, side // inner, 2)
-        index = np.frombuffer(data[-16 * count * (side // inner) ** 2 - 4 : -4], "<u8").reshape(shape)
-        for c, i, j in np.ndindex(*shape[:3]):
-            start, length = (int(v) for v in index[c, i, j])
-            if start == EMPTY:
-                continue
-            chunk = np.frombuffer(blosc.decompress(data[start : start + length - 4]), np.uint8).reshape(inner, inner)
-            part = whole[c, box.top + i * inner : box.bottom, box.left + j * inner : box.right][:inner, :inner]
-            part[...] = chunk[: part.shape[0], : part.shape[1]]
-    return whole
 
 
 def _checksum(data: bytes) -> bytes:
@@ -204,9 +186,9 @@ def _put(file: str, parts: Iterable[bytes]) -> bytes:
     return digested.digest()
 
 
-def _write(path: Path, layout: Layout, array: str, level: int, box: Box, block: Array) -> bytes:
+def _write(path: Path, layout: Layout, array: str, level: int, box: Box, planes: Sequence[Array]) -> bytes:
     """Write one shard; ``box`` in pixels of the level. Returns its digest."""
-    return _put(f"{path}/{file_of(layout, array, level, box)}", _shard(block, layout.shard(level)))
+    return _put(f"{path}/{file_of(layout, array, level, box)}", _shard(planes, layout.shard(level)))
 
 
 @lapped("write")
@@ -251,7 +233,8 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
 
     ``planes`` holds at least ``layout.keys``, each (h, w) of the tile: masks bool, scalar planes float32 or codes.
     Returns ``digest/<array>/<level>/<top>/<left>`` (top, left of the tile in frame px): two words of the shard's
-    digest and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range.
+    digest and a 1, so that a tile merged twice shows; ``clipped/<plane>``: pixels beyond the codes' range;
+    ``coarse/<array>/<top>/<left>``: uint8 (c, h, w), the tile in the first level that no tile writes.
     UsageError if the tile is not exactly one shard, a plane does not fit it, or the store is not open for this
     layout; FloatingPointError for NaN.
     """
@@ -266,19 +249,35 @@ def write_tile(path: str | Path, layout: Layout, tile: Box, planes: Mapping[Key,
     lap = laps()
     tally: Tally = {}
     for array, keys in layout.arrays.items():
-        block = np.empty((len(keys), *tile.shape), np.uint8)
-        for channel, key in zip(block, keys, strict=True):
+        codes = []
+        for key in keys:
             if key in layout.scalars:
-                tally[f"clipped/{key}"] = count(_quantise(planes[key], channel, *layout.code(key)))
+                coded, clipped = _coded(planes[key], *layout.code(key))
+                tally[f"clipped/{key}"] = count(clipped)
             else:
-                np.multiply(planes[key].view(np.uint8), np.uint8(SEEN if array == IMAGE else 1), out=channel)
+                coded = planes[key].view(np.uint8)
+            codes.append(coded * np.uint8(SEEN) if key == OBSERVABLE else coded)
         for level in range(layout.tile_levels):
-            block = kernels.halved(block, array == IMAGE) if level else block
+            codes = [kernels.halved(plane, array == IMAGE) for plane in codes] if level else codes
             box = Box(*(-(-side >> level) for side in tile))
-            found = _write(path, layout, array, level, box, block)
+            found = _write(path, layout, array, level, box, codes)
             tally[f"digest/{array}/{level}/{tile.top}/{tile.left}"] = np.array([*np.frombuffer(found, "<i8"), 1])
+        if layout.tile_levels < layout.levels:
+            coarse = [kernels.halved(plane, array == IMAGE) for plane in codes]
+            tally[f"coarse/{array}/{tile.top}/{tile.left}"] = np.stack(coarse)
     lap("write", tile.pixels, tile.pixels * len(layout.keys))
     return tally
+
+
+def _assembled(layout: Layout, array: str, tally: Tally) -> list[Array]:
+    """The planes of the first level that no tile writes, from what each tile has of it."""
+    level = layout.tile_levels
+    whole = np.empty((len(layout.arrays[array]), *layout.size(level)), np.uint8)
+    for tile in layout.boxes(0):
+        part = tally[f"coarse/{array}/{tile.top}/{tile.left}"]
+        place = whole[:, tile.top >> level :, tile.left >> level :]
+        place[:, : part.shape[1], : part.shape[2]] = part
+    return list(whole)
 
 
 @lapped("write")
@@ -299,13 +298,13 @@ def close(path: str | Path, layout: Layout, tally: Tally) -> None:
                 if name not in found or found[name][2] != 1:
                     raise UsageError(f"shard {name} was {'merged twice' if name in found else 'never written'}")
                 files[file_of(layout, array, level, box)] = found[name][:2].astype("<i8").tobytes().hex()
-    for array in layout.arrays if layout.tile_levels < layout.levels else ():
-        block = _written(path, layout, array, layout.tile_levels - 1)
+    for array in layout.arrays:
+        planes = _assembled(layout, array, tally) if layout.tile_levels < layout.levels else []
         for level in range(layout.tile_levels, layout.levels):
-            block = kernels.halved(block, array == IMAGE)
             for box in layout.boxes(level):
-                part = block[:, box.top : box.bottom, box.left : box.right]
+                part = [plane[box.top : box.bottom, box.left : box.right] for plane in planes]
                 files[file_of(layout, array, level, box)] = _write(path, layout, array, level, box, part).hex()
+            planes = [kernels.halved(plane, array == IMAGE) for plane in planes]
     names = [f"{path}/{name}" for name in (*_folders(layout), *files)]
     with ThreadPoolExecutor(FLUSHES) as pool:
         # one by one, each waits for the file system's journal; together they wait once

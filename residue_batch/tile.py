@@ -314,7 +314,7 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
 
     ``scale`` divides the tile size, so blocks never straddle tiles. The eye needs few pixels of a block.
     """
-    few = min(scale, 4)
+    few, rows = min(scale, 4), min(scale, 8)
     each = (slice(None, None, few),) * 2
 
     def small(sparse: Array) -> Array:
@@ -325,7 +325,7 @@ def thumbnail_tile(sources: Sources, tile: Box, planes: Planes, scale: int) -> T
         raw = planes[Key("raw", phase)]
         # as decoded, channels lie side by side
         parts = [raw.transpose(1, 2, 0)] if raw.strides[0] == raw.itemsize else raw
-        pictures[f"raw.{phase}"] = np.dstack([_shrunk(_bytes(part[::few]), scale // few, scale) for part in parts])
+        pictures[f"raw.{phase}"] = np.dstack([_shrunk(_bytes(part[::rows]), scale // rows, scale) for part in parts])
         shown = shown_plane(sources.program, phase)
         if shown is not None:
             pictures[f"shown.{phase}"] = small(_grey(planes[shown][each]))

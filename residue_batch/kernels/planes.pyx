@@ -3,7 +3,6 @@
 
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
-from libc.string cimport memcpy
 
 import numpy as np
 
@@ -305,42 +304,43 @@ def cover_sums(const uint8_t[:, :] mask, const float[:, :] plane, const uint8_t[
     return found, missing
 
 
-def quantise(const value[:, :] plane, float factor, float shift, uint8_t[:, :] out):
-    """Write ``rint(factor plane - shift)`` as bytes; how many were cut to 0..255, and how many are no number."""
+def quantise(const value[:, :] plane, float factor, float shift):
+    """(h, w) bytes ``rint(factor plane - shift)``; how many were cut to 0..255, and how many are no number.
+
+    Codes whose bytes are the same are given back as they are.
+    """
     cdef ptrdiff_t row, clipped = 0, missing = 0
-    _rows(plane.strides[1] == sizeof(value) and out.strides[1] == 1)
-    _same(plane.shape[0], out.shape[0])
-    _same(plane.shape[1], out.shape[1])
+    cdef uint8_t[:, ::1] out
+    _rows(plane.strides[1] == sizeof(value))
     if value is uint8_t:
-        if factor != FULL or shift != 0:
-            return quantise(shares(plane), factor, shift, out)
-        if plane.shape[1]:
-            for row in range(plane.shape[0]):
-                memcpy(&out[row, 0], &plane[row, 0], plane.shape[1])
-    elif plane.shape[1]:
-        with nogil:
-            for row in range(plane.shape[0]):
-                missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
-    return clipped, missing
+        same = factor == FULL and shift == 0
+        return (np.asarray(plane), 0, 0) if same else quantise(shares(plane), factor, shift)
+    else:
+        found = np.empty((plane.shape[0], plane.shape[1]), np.uint8)
+        out = found
+        if found.size:
+            with nogil:
+                for row in range(plane.shape[0]):
+                    missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
+        return found, clipped, missing
 
 
-def halved(const uint8_t[:, :, :] block, bint means):
-    """(c, h / 2, w / 2), sides rounded up: of each 2 x 2 the mean, half up, or without ``means`` whether any is set.
+def halved(const uint8_t[:, :] plane, bint means):
+    """(h / 2, w / 2), sides rounded up: of each 2 x 2 the mean, half up, or without ``means`` whether any is set.
 
     The last row or column of an odd side counts twice.
     """
-    cdef ptrdiff_t channel, row, below, rows = block.shape[1], columns = block.shape[2]
-    _rows(block.strides[2] == 1)
-    found = np.empty((block.shape[0], (rows + 1) // 2, (columns + 1) // 2), np.uint8)
-    cdef uint8_t[:, :, ::1] out = found
+    cdef ptrdiff_t row, below, rows = plane.shape[0], columns = plane.shape[1]
+    _rows(plane.strides[1] == 1)
+    found = np.empty(((rows + 1) // 2, (columns + 1) // 2), np.uint8)
+    cdef uint8_t[:, ::1] out = found
     if not found.size:
         return found
     with nogil:
-        for channel in range(block.shape[0]):
-            for row in range(out.shape[1]):
-                below = 2 * row + 1 if 2 * row + 1 < rows else 2 * row
-                if means:
-                    halve_means(&block[channel, 2 * row, 0], &block[channel, below, 0], columns, &out[channel, row, 0])
-                else:
-                    halve_any(&block[channel, 2 * row, 0], &block[channel, below, 0], columns, &out[channel, row, 0])
+        for row in range(out.shape[0]):
+            below = 2 * row + 1 if 2 * row + 1 < rows else 2 * row
+            if means:
+                halve_means(&plane[2 * row, 0], &plane[below, 0], columns, &out[row, 0])
+            else:
+                halve_any(&plane[2 * row, 0], &plane[below, 0], columns, &out[row, 0])
     return found

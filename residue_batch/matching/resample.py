@@ -104,16 +104,21 @@ def _everywhere(shape: tuple[int, int]) -> NDArray[np.bool_]:
 def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np.bool_]:
     """(h, w) bool, to be read: the pixels of ``box`` that lie in a photograph, between its outermost pixel centres."""
     height, width = shape[:2]
-    if not box.pixels:
-        return _everywhere(box.shape)
-    corners = np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
-    (left, top), (right, bottom) = (end(transform.apply(corners), axis=0) for end in (np.min, np.max))
-    # a homography maps the box to a convex quadrangle: corners inside, all inside
-    straight = transform.bend is None
-    if straight and left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1:
+    if not box.pixels or _is_inside(height, width, transform, box):
         return _everywhere(box.shape)
     map_x, map_y = transform.maps(box)
     return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))
+
+
+@lru_cache(256)
+def _is_inside(height: int, width: int, transform: Transform, box: Box) -> bool:
+    """Whether all of a box is known to lie in a photograph."""
+    if transform.bend is not None:
+        return False
+    corners = np.array([[x, y] for x in (box.left, box.right - 1) for y in (box.top, box.bottom - 1)], np.float64)
+    (left, top), (right, bottom) = (end(transform.apply(corners), axis=0) for end in (np.min, np.max))
+    # a homography maps the box to a convex quadrangle: corners inside, all inside
+    return bool(left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1)
 
 
 def blur_radius(sigma: float) -> int:

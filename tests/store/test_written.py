@@ -72,6 +72,13 @@ def test_levels_coarser_than_the_tiles_write_are_made_at_the_end(tmp_path: Path)
     assert form.size(3) == read_plane(path, "residue.after", 3).shape == (138, 38)
 
 
+def test_the_first_level_that_no_tile_writes_has_whole_pixels_of_a_tile() -> None:
+    for tile in (64, 192, 1000, 1024, 64 * 257, 2 * 4099):
+        for side in (100, 5000, 200_000):
+            form = of((side, side), tile)
+            assert form.tile_levels == form.levels or tile % (1 << form.tile_levels) == 0
+
+
 def test_coarse_image_pixels_are_rounded_means_and_coarse_labels_are_any(sound: Path) -> None:
     for array in of().arrays:
         for level in range(of().levels - 1):
@@ -83,15 +90,15 @@ def test_coarse_image_pixels_are_rounded_means_and_coarse_labels_are_any(sound: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), st.integers(0, 99))
-def test_halving_blocks_of_any_size_equals_integer_arithmetic(c: int, height: int, width: int, seed: int) -> None:
-    block = np.random.default_rng(seed).integers(0, 256, (c, height, width), np.uint8)
-    even = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge").astype(np.int64)
-    total = even[:, 0::2, 0::2] + even[:, 1::2, 0::2] + even[:, 0::2, 1::2] + even[:, 1::2, 1::2]
-    np.testing.assert_array_equal(kernels.halved(block, True), (total + 2) >> 2)
-    labels = (block > 200).astype(np.uint8)
-    even = np.pad(labels, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    any_of = even[:, 0::2, 0::2] | even[:, 1::2, 0::2] | even[:, 0::2, 1::2] | even[:, 1::2, 1::2]
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 99))
+def test_halving_planes_of_any_size_equals_integer_arithmetic(height: int, width: int, seed: int) -> None:
+    plane = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge").astype(np.int64)
+    total = even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]
+    np.testing.assert_array_equal(kernels.halved(plane, True), (total + 2) >> 2)
+    labels = (plane > 200).astype(np.uint8)
+    even = np.pad(labels, ((0, height % 2), (0, width % 2)), mode="edge")
+    any_of = even[0::2, 0::2] | even[1::2, 0::2] | even[0::2, 1::2] | even[1::2, 1::2]
     np.testing.assert_array_equal(kernels.halved(labels, False), any_of)
 
 
