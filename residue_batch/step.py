@@ -59,7 +59,7 @@ class Kind(StrEnum):
 
 
 CODES = "codes"
-"""Marks a parameter that takes ``Codes`` too."""
+"""Marks a plane that may hold code values."""
 
 Plane = Annotated[Array, Kind.SCALAR]
 """float32 (h, w)."""
