@@ -16,7 +16,9 @@ OFFSET, SCALE = -0.1, 0.005
 """Scalar planes are stored as codes: value = OFFSET + SCALE * code, -0.1 ... 1.175; 0 and 1 are exact (20, 220).
 A workflow may name other ends."""
 
-CHUNK, SMALLEST_SHARD, COARSEST, SEEN = 512, 256, 256, 255
+CHUNK, SMALLEST_SHARD, COARSEST, SEEN = 512, 512, 256, 255
+WORD = 8
+"""Pixels whose bits are put apart at once; sides of shards are multiples of it."""
 OBSERVABLE = Key("observable")
 IMAGE, OURS = "image", "residue_batch"
 
@@ -56,7 +58,7 @@ class Layout:
     def tile_levels(self) -> int:
         """How many levels the tiles write themselves; the rest is written by ``close``."""
         # the next level must have whole pixels of a tile too
-        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (2 << k))
+        coarse = (k for k in range(1, self.levels) if self.tile >> k < SMALLEST_SHARD or self.tile % (WORD << k))
         return next(coarse, self.levels)
 
     def size(self, level: int) -> tuple[int, int]:
@@ -83,10 +85,11 @@ def layout(
 
     ``observable`` is always there and need not stand in ``keep``. ``pixel_size_um`` is None if unknown. ``codes``
     holds by plane the values of the codes 0 and 255, where they are not the usual ones.
-    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or an odd tile.
+    UsageError for a plane that is neither scalar nor mask, a name that is no name, an empty frame or a tile that is
+    no multiple of 8 px.
     """
-    if tile < 1 or tile % 2 or min(shape) < 1:
-        raise UsageError(f"a store needs a frame with pixels and tiles of an even side, not {shape} and {tile}")
+    if tile < 1 or tile % WORD or min(shape) < 1:
+        raise UsageError(f"a store needs a frame with pixels and tiles of {WORD}, 16, ... px, not {shape} and {tile}")
     scalars: list[Key] = []
     masks: dict[str, list[Key]] = {}
     for key, kind in dict.fromkeys(keep):

@@ -28,11 +28,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
-from numcodecs import blosc  # type: ignore[import-untyped]
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from residue_batch import kernels
@@ -53,16 +51,12 @@ from residue_batch.layout import (
     ome_attributes,
 )
 from residue_batch.program import Key
+from residue_batch.shard import CODER, shard
 from residue_batch.tally import Tally, count, select
 
-# The bits of noisy codes apart: a third of the time of zstd, for 2 to 6 % more bytes.
-CODER: Literal["lz4"] = "lz4"
-EFFORT, BITS, BLOCK = 5, 2, 1 << 16
 FLUSHES = 8
-EMPTY = (1 << 64) - 1
-"""In the index of a shard, a chunk that is not there."""
-# its threads would put blocks down in any order, and the same board gives the same bytes
-blosc.use_threads = False
+MANY = 1024
+"""Parts that the system takes in one call."""
 MARKER, META = "complete/zarr.json", "zarr.json"
 # zarr's own threads cost 2-3x the CPU, and a worker is one thread; the indent is part of the bytes
 SETTINGS = {"threading.max_workers": 1, "async.concurrency": 1, "json_indent": 2}
@@ -88,7 +82,6 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
     }
     files: dict[str, Any] = {}
     store = MemoryStore(store_dict=files)
-    coder = BloscCodec(typesize=1, cname=CODER, clevel=EFFORT, shuffle="bitshuffle", blocksize=BLOCK)
     with zarr.config.set(SETTINGS):
         zarr.create_group(store, attributes=image_attributes(layout))
         if layout.masks:
@@ -108,7 +101,7 @@ def _metadata(layout: Layout) -> tuple[tuple[str, bytes], ...]:
                     chunks=(1, inner_of(side), inner_of(side)),
                     filters=None,
                     # the checksum comes last, so it covers what is on the disk
-                    compressors=[coder, Crc32cCodec()],
+                    compressors=[BloscCodec(**CODER), Crc32cCodec()],
                     fill_value=0,
                     attributes={"channels": [str(key) for key in keys]},
                     dimension_names=("c", "y", "x"),
@@ -138,57 +131,33 @@ def _coded(plane: Array, offset: float, scale: float) -> tuple[Array, int]:
     return codes, clipped
 
 
-def _shard(planes: Sequence[Array], side: int) -> list[bytes]:
-    """A Zarr 3 shard of uint8 (h, w) planes, in parts: inner chunks, then their index, each with its crc32c.
-
-    Encoded here because zarr needs 2.5 ms for any shard, however small, and a tile has a dozen.
-    Chunks wholly beyond the frame are marked as empty; every chunk inside it is written.
-    """
-    inner = inner_of(side)
-    height, width = planes[0].shape
-    index = np.full((len(planes), side // inner, side // inner, 2), EMPTY, "<u8")
-    parts: list[bytes] = []
-    end = 0
-    for c, top, left in np.ndindex(len(planes), -(-height // inner), -(-width // inner)):
-        chunk = planes[c][top * inner : (top + 1) * inner, left * inner : (left + 1) * inner]
-        full = np.ascontiguousarray(chunk)
-        if chunk.shape != (inner, inner):
-            full = np.zeros((inner, inner), np.uint8)
-            full[: chunk.shape[0], : chunk.shape[1]] = chunk
-        coded = blosc.compress(full, CODER.encode(), EFFORT, BITS, BLOCK)
-        parts += coded, _checksum(coded)
-        index[c, top, left] = end, len(coded) + 4
-        end += len(coded) + 4
-    ended = index.tobytes()
-    return [*parts, ended, _checksum(ended)]
-
-
-def _checksum(data: bytes) -> bytes:
-    return int(google_crc32c.value(data)).to_bytes(4, "little")
-
-
 def _in_place(name: str, flags: int) -> int:
     return os.open(name, flags & ~os.O_TRUNC, 0o666)
 
 
-def _put(file: str, parts: Iterable[bytes]) -> bytes:
+def _put(file: str, parts: Sequence[bytes]) -> bytes:
     """Write a file over what is there. Returns its digest.
 
     Two writers write the same bytes, so nothing is cut off before it is written over: a second one
     that is killed leaves the file as whole as it was.
     """
     digested = xxh3_128()
-    with open(file, "wb", opener=_in_place) as stream:
-        for part in parts:
-            stream.write(part)
-            digested.update(part)
+    for part in parts:
+        digested.update(part)
+    with open(file, "wb", buffering=0, opener=_in_place) as stream:
+        # in one call, without a copy; a full disk takes less, and then says why
+        done = os.writev(stream.fileno(), parts[:MANY]) if os.name != "nt" else 0
+        rest = memoryview(b"".join(parts))[done:] if done < sum(map(len, parts)) else b""
+        while rest:
+            rest = rest[stream.write(rest) :]
         stream.truncate()
     return digested.digest()
 
 
 def _write(path: Path, layout: Layout, array: str, level: int, box: Box, planes: Sequence[Array]) -> bytes:
     """Write one shard; ``box`` in pixels of the level. Returns its digest."""
-    return _put(f"{path}/{file_of(layout, array, level, box)}", _shard(planes, layout.shard(level)))
+    side = layout.shard(level)
+    return _put(f"{path}/{file_of(layout, array, level, box)}", shard(planes, side, inner_of(side)))
 
 
 @lapped("write")

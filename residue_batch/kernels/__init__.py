@@ -29,6 +29,7 @@ from residue_batch.kernels.matching import (
     window_samples,
 )
 from residue_batch.kernels.planes import (
+    bits_apart,
     cell_sums,
     cover_sums,
     halved,
@@ -44,6 +45,7 @@ from residue_batch.kernels.planes import (
 
 __all__ = [
     "above",
+    "bits_apart",
     "block_means",
     "blurred",
     "blurred_and_scaled",

@@ -322,6 +322,31 @@ WIDE ptrdiff_t quantise(const float *restrict plane, ptrdiff_t count, float fact
     return missing;
 }
 
+/* Words of eight pixels of a row, bit by bit apart: bit k of pixel j is bit j of a byte of plane k; the planes lie
+ * ``apart`` bytes apart. Three swaps transpose a word (Warren, Hacker's Delight, 7-3). */
+WIDE void bits_apart(const uint8_t *restrict row, ptrdiff_t words, ptrdiff_t apart, uint8_t *restrict out)
+{
+    enum { SOME = 64 };
+    for (ptrdiff_t start = 0; start < words; start += SOME) {
+        const ptrdiff_t here = words - start < SOME ? words - start : SOME;
+        uint64_t word[SOME] = {0};
+        memcpy(word, row + 8 * start, (size_t)here * 8);
+        for (ptrdiff_t i = 0; i < SOME; i++) {
+            uint64_t x = word[i], swap = (x ^ (x >> 7)) & 0x00aa00aa00aa00aaULL;
+            x ^= swap ^ (swap << 7);
+            swap = (x ^ (x >> 14)) & 0x0000cccc0000ccccULL;
+            x ^= swap ^ (swap << 14);
+            swap = (x ^ (x >> 28)) & 0x00000000f0f0f0f0ULL;
+            word[i] = x ^ swap ^ (swap << 28);
+        }
+        for (int k = 0; k < 8; k++) {
+            uint8_t *restrict to = out + k * apart + start;
+            for (ptrdiff_t i = 0; i < here; i++)
+                to[i] = (uint8_t)(word[i] >> (8 * k));
+        }
+    }
+}
+
 /* ---- pyramids ---------------------------------------------------------------------------- */
 
 /* Two rows become one of half the width, rounded up: the mean of four, half up, or whether any is set. The last column

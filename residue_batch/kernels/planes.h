@@ -65,6 +65,7 @@ void sum_of_fours(const int32_t *sums, const int32_t *number, ptrdiff_t cells, f
 ptrdiff_t cover_sums(const uint8_t *mask, const float *plane, const uint8_t *where, ptrdiff_t count, float one,
                      float ceiling, int64_t *sums);
 ptrdiff_t quantise(const float *plane, ptrdiff_t count, float factor, float shift, uint8_t *out, ptrdiff_t *clipped);
+void bits_apart(const uint8_t *row, ptrdiff_t words, ptrdiff_t apart, uint8_t *out);
 void halve_means(const uint8_t *top, const uint8_t *bottom, ptrdiff_t width, uint8_t *out);
 void halve_any(const uint8_t *top, const uint8_t *bottom, ptrdiff_t width, uint8_t *out);
 

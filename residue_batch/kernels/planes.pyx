@@ -41,6 +41,7 @@ cdef extern from "planes.h" nogil:
     ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
     ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
+    void c_apart "bits_apart"(const uint8_t *, ptrdiff_t, ptrdiff_t, uint8_t *)
     void halve_means(const uint8_t *, const uint8_t *, ptrdiff_t, uint8_t *)
     void halve_any(const uint8_t *, const uint8_t *, ptrdiff_t, uint8_t *)
 
@@ -323,6 +324,31 @@ def quantise(const value[:, :] plane, float factor, float shift):
                 for row in range(plane.shape[0]):
                     missing += c_quantise(&plane[row, 0], plane.shape[1], factor, shift, &out[row, 0], &clipped)
         return found, clipped, missing
+
+
+def bits_apart(const uint8_t[:, :] plane, ptrdiff_t side):
+    """(side^2,): the bits of a plane laid as Blosc's bitshuffle lays them, padded with 0 to a square of whole bytes.
+
+    Bit j of byte i of the k-th eighth is bit k of the pixel at 8 i + j.
+    """
+    cdef ptrdiff_t row, rows = plane.shape[0], width = plane.shape[1], words = side // 8
+    _rows(plane.strides[1] == 1)
+    _same(side, 8 * words)
+    if rows > side or width > side:
+        raise ValueError(f"a plane of {rows} x {width} is larger than {side}")
+    found = np.empty(side * side, np.uint8) if rows == side and width else np.zeros(side * side, np.uint8)
+    cdef uint8_t[::1] out = found, padded = np.zeros(side, np.uint8)
+    if width:
+        with nogil:
+            for row in range(rows):
+                if row + AHEAD < rows:
+                    fetch(&plane[row + AHEAD, 0], width)
+                if width == side:
+                    c_apart(&plane[row, 0], words, side * words, &out[row * words])
+                else:
+                    padded[:width] = plane[row]
+                    c_apart(&padded[0], words, side * words, &out[row * words])
+    return found
 
 
 def halved(const uint8_t[:, :] plane, bint means):

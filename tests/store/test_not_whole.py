@@ -117,9 +117,9 @@ def test_a_plane_name_never_becomes_a_path(name: str) -> None:
         layout(SHAPE, ((Key(name), Kind.MASK),), 256, None)
 
 
-def test_an_empty_frame_or_an_odd_tile_is_refused() -> None:
-    for shape, tile in (((0, 5), 256), ((5, 5), 0), ((5, 5), 255)):
-        with pytest.raises(UsageError, match="with pixels and tiles of an even side"):
+def test_an_empty_frame_or_a_tile_of_no_whole_bytes_is_refused() -> None:
+    for shape, tile in (((0, 5), 256), ((5, 5), 0), ((5, 5), 252)):
+        with pytest.raises(UsageError, match="with pixels and tiles of 8, 16"):
             layout(shape, (), tile, None)
 
 

@@ -16,11 +16,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored import KEEP, SHAPE, board, contents, cut, of, written
+from xxhash import xxh3_128_digest
 
 from residue_batch import kernels, store
 from residue_batch.geometry import tiles
-from residue_batch.layout import SCALE, layout
+from residue_batch.layout import SCALE, inner_of, layout
 from residue_batch.program import Key
+from residue_batch.shard import CODER, shard
 from residue_batch.step import Kind
 from residue_batch.store import close, create, is_complete, read_plane, verify, write_tile
 from residue_batch.tally import merge_all
@@ -73,10 +75,11 @@ def test_levels_coarser_than_the_tiles_write_are_made_at_the_end(tmp_path: Path)
 
 
 def test_the_first_level_that_no_tile_writes_has_whole_pixels_of_a_tile() -> None:
-    for tile in (64, 192, 1000, 1024, 64 * 257, 2 * 4099):
+    for tile in (64, 192, 1000, 1024, 64 * 257, 8 * 4099):
         for side in (100, 5000, 200_000):
             form = of((side, side), tile)
             assert form.tile_levels == form.levels or tile % (1 << form.tile_levels) == 0
+            assert all(form.shard(level) % 8 == 0 for level in range(form.levels))
 
 
 def test_coarse_image_pixels_are_rounded_means_and_coarse_labels_are_any(sound: Path) -> None:
@@ -102,19 +105,58 @@ def test_halving_planes_of_any_size_equals_integer_arithmetic(height: int, width
     np.testing.assert_array_equal(kernels.halved(labels, False), any_of)
 
 
-def test_our_shards_are_what_zarr_itself_reads_and_writes(tmp_path: Path) -> None:
-    block = np.random.default_rng(1).integers(0, 9, (2, 1024, 1024), np.uint8)
-    coder = zarr.codecs.BloscCodec(typesize=1, cname="lz4", clevel=5, shuffle="bitshuffle", blocksize=1 << 16)
+@pytest.mark.parametrize("side", [8, 72, 512, 1024])
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.001])
+def test_zarr_reads_our_shards_whatever_is_in_them(side: int, share: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(side)
+    noise = rng.integers(0, 256, (4, side, side), np.uint8)
+    # few codes, none, noise that cannot be coded, all in one bit
+    planes = np.stack([noise[0] % 9, noise[1] * 0, noise[2], noise[3] & 128])
+    planes = planes[:, : -int(-side * share // 1), : -int(-side * share**2 // 1)]
+    inner = inner_of(side)
     array = zarr.create_array(
-        tmp_path / "a.zarr", shape=block.shape, dtype="uint8", shards=block.shape, chunks=(1, 512, 512), fill_value=0,
-        compressors=[coder, zarr.codecs.Crc32cCodec()],
+        tmp_path / "a.zarr", shape=planes.shape, dtype="uint8", shards=(4, side, side), chunks=(1, inner, inner),
+        fill_value=7, compressors=[zarr.codecs.BloscCodec(**CODER), zarr.codecs.Crc32cCodec()],
     )  # fmt: skip
-    array[...] = block
+    array[...] = planes
     file = tmp_path / "a.zarr" / "c" / "0" / "0" / "0"
-    ours = b"".join(store._shard(block, 1024))
-    assert len(ours) == file.stat().st_size
-    file.write_bytes(ours)
-    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr", mode="r")[...], block)
+    theirs = file.stat().st_size
+    file.write_bytes(b"".join(shard(planes, side, inner)))
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr", mode="r")[...], planes)
+    assert file.stat().st_size <= 1.01 * theirs + 400
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 72), st.integers(0, 72), st.integers(0, 99))
+def test_bits_of_a_padded_plane_are_put_apart(words: int, height: int, width: int, seed: int) -> None:
+    side = 8 * words
+    plane = np.random.default_rng(seed).integers(0, 256, (min(height, side), min(width, side) + 3), np.uint8)[:, 3:]
+    padded = np.zeros((side, side), np.uint8)
+    padded[: plane.shape[0], : plane.shape[1]] = plane
+    bits = np.unpackbits(kernels.bits_apart(plane, side).reshape(8, -1), axis=1, bitorder="little")
+    np.testing.assert_array_equal(np.packbits(bits.T, axis=1, bitorder="little").ravel(), padded.ravel())
+
+
+def test_bits_are_put_apart_by_whole_bytes_of_planes_that_fit() -> None:
+    for shape, side in (((4, 4), 12), ((9, 8), 8), ((8, 9), 8)):
+        with pytest.raises(ValueError, match="differ|larger"):
+            kernels.bits_apart(np.zeros(shape, np.uint8), side)
+
+
+def test_a_full_disk_is_an_error_and_not_half_a_file() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        store._put("/dev/full", [b"a" * 5000, b"b"])
+
+
+@pytest.mark.parametrize("taken", [0, 2, 7])
+def test_what_the_system_did_not_take_at_once_is_written_too(
+    taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.os, "writev", lambda handle, parts: os.write(handle, b"".join(parts)[:taken]))
+    (tmp_path / "a").write_bytes(b"what was longer before")
+    digest = store._put(str(tmp_path / "a"), [b"abc", b"", b"defgh"])
+    assert (tmp_path / "a").read_bytes() == b"abcdefgh"
+    assert digest == xxh3_128_digest(b"abcdefgh")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (256, 256), (257, 255)])
