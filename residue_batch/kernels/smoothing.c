@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRIP 64  /* rows whose padded copy stays in the second cache */
-#define STRETCH 512 /* columns of all rows under a kernel that stay in the first cache */
-#define PIECE 64  /* columns that are looked at together for holes of the mask */
+#define STRIP 32    /* rows whose padded copy stays in the second cache */
+#define STRETCH 256 /* columns of all rows under a kernel that stay in the first cache */
+#define PIECE 64    /* columns that are looked at together for holes of the mask */
 #define LANES 16
 
 typedef float lanes_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -53,6 +53,48 @@ typedef double wide_lanes_t __attribute__((vector_size(4 * LANES), aligned(8), m
 TAPS(taps, float, lanes_t)
 TAPS(wide_taps, double, wide_lanes_t)
 
+/* Four sums of taps one after the other, ``apart`` values from each other like the taps, of LANES columns each: what
+ * they read they share. */
+INLINE void four_taps(const float *from, ptrdiff_t apart, const float *w, int radius, float *to, ptrdiff_t to_apart)
+{
+    lanes_t sum[4], up[4], down[4];
+    for (int j = 0; j < 4; j++) {
+        up[j] = down[j] = *(const lanes_t *)(from + j * apart);
+        sum[j] = up[j] * w[0];
+    }
+    const float *above = from, *below = from + 3 * apart;
+    for (int k = 1; k <= radius; k++) {
+        above -= apart, below += apart;
+        up[3] = up[2], up[2] = up[1], up[1] = up[0], up[0] = *(const lanes_t *)above;
+        down[0] = down[1], down[1] = down[2], down[2] = down[3], down[3] = *(const lanes_t *)below;
+        for (int j = 0; j < 4; j++)
+            sum[j] = sum[j] + (up[j] + down[j]) * w[k];
+    }
+    for (int j = 0; j < 4; j++)
+        *(lanes_t *)(to + j * to_apart) = sum[j];
+}
+
+/* Rows become columns: a square of LANES. */
+INLINE void turn(const float *from, ptrdiff_t apart, float *to, ptrdiff_t to_apart)
+{
+    typedef float four_t __attribute__((vector_size(16), aligned(4), may_alias));
+    typedef int32_t pick_t __attribute__((vector_size(16)));
+    const pick_t low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, first = {0, 1, 4, 5}, second = {2, 3, 6, 7};
+    for (int r = 0; r < LANES; r += 4)
+        for (int c = 0; c < LANES; c += 4) {
+            const float *at = from + r * apart + c;
+            float *into = to + c * to_apart + r;
+            const four_t a = *(const four_t *)at, b = *(const four_t *)(at + apart);
+            const four_t d = *(const four_t *)(at + 2 * apart), e = *(const four_t *)(at + 3 * apart);
+            const four_t ab = __builtin_shuffle(a, b, low), de = __builtin_shuffle(d, e, low);
+            const four_t under = __builtin_shuffle(a, b, high), beside = __builtin_shuffle(d, e, high);
+            *(four_t *)into = __builtin_shuffle(ab, de, first);
+            *(four_t *)(into + to_apart) = __builtin_shuffle(ab, de, second);
+            *(four_t *)(into + 2 * to_apart) = __builtin_shuffle(under, beside, first);
+            *(four_t *)(into + 3 * to_apart) = __builtin_shuffle(under, beside, second);
+        }
+}
+
 /* The same down the columns of a mask. */
 INLINE void taps_of_mask(const uint8_t *where, ptrdiff_t step, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t count,
                          const float *w, int radius, float *restrict to)
@@ -81,7 +123,8 @@ INLINE int is_full(const uint8_t *where, ptrdiff_t count)
     return all;
 }
 
-/* G(plane x where) / G(where) with G separable, down then across. A piece of a row whose surroundings hold no hole
+/* G(plane x where) / G(where) with G separable, down and then, on the turned rows, across: beside each other lie pixels
+ * that are summed alike, so nothing is read from two lines of the cache at once. A piece of a row whose surroundings hold no hole
  * takes the weight of a full mask, which is the same sum of the same numbers. */
 WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows, ptrdiff_t cols,
                        const float *weights, int radius, float tiny, float *out)
@@ -91,7 +134,7 @@ WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step
     const ptrdiff_t edge = (radius + LANES - 1) / LANES * LANES;
     ptrdiff_t wide = (cols + 2 * edge + LANES - 1) / LANES * LANES;
     wide += wide % 1024 ? 0 : LANES;
-    float *room = calloc((size_t)((STRIP + 2 * radius + 2) * wide + LANES), sizeof *room);
+    float *room = calloc((size_t)((2 * STRIP + 2 * radius + 1 + LANES) * wide + LANES), sizeof *room);
     float *strip = room + (LANES - (uintptr_t)room / sizeof *room % LANES) % LANES;
     int32_t *holes = calloc((size_t)((rows + 2) * pieces), sizeof *holes);
     if (!room || !holes) {
@@ -99,7 +142,7 @@ WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step
         free(holes);
         return 0;
     }
-    float *down = strip + (STRIP + 2 * radius) * wide, *weight = down + wide;
+    float *down = strip + (STRIP + 2 * radius) * wide, *turned = down + STRIP * wide, *weight = turned + LANES * wide;
     int32_t *around = holes + rows * pieces, *filled = around + pieces;
     /* pieces with a hole, summed over the rows above: the holes within reach are a difference of two */
     for (ptrdiff_t r = 0; r < rows; r++)
@@ -133,11 +176,25 @@ WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step
                     to[i] = in[i] ? p[i] : 0.0f;
             }
         }
-        for (ptrdiff_t left = 0; left < cols; left += STRETCH) {
-            const ptrdiff_t width = cols - left < STRETCH ? cols - left : STRETCH;
-            for (ptrdiff_t r = 0; r < count; r++) {
-                taps(strip + (r + radius) * wide + left, wide, width + 2 * edge, weights, radius, down);
-                taps(down + edge, 1, width, weights, radius, out + (top + r) * cols + left);
+        for (ptrdiff_t left = 0; left < wide; left += STRETCH)
+            for (ptrdiff_t r = 0; r < count; r += 4)
+                for (ptrdiff_t i = left; i < left + STRETCH && i < wide; i += LANES)
+                    four_taps(strip + (r + radius) * wide + i, wide, weights, radius, down + r * wide + i, wide);
+        for (ptrdiff_t r = 0; r < count; r += LANES) {
+            for (ptrdiff_t i = 0; i < wide; i += LANES)
+                turn(down + r * wide + i, wide, turned + i * LANES, LANES);
+            for (ptrdiff_t i = 0; i < cols; i += LANES) {
+                float some[LANES * LANES] __attribute__((aligned(64))), last[LANES * LANES];
+                for (int j = 0; j < LANES; j += 4)
+                    four_taps(turned + (edge + i + j) * LANES, LANES, weights, radius, some + j * LANES, LANES);
+                float *to = out + (top + r) * cols + i;
+                if (r + LANES <= count && i + LANES <= cols) {
+                    turn(some, LANES, to, cols);
+                    continue;
+                }
+                turn(some, LANES, last, LANES);
+                for (ptrdiff_t j = 0; j < LANES && r + j < count; j++)
+                    memcpy(to + j * cols, last + j * LANES, (size_t)(cols - i < LANES ? cols - i : LANES) * sizeof *to);
             }
         }
         for (ptrdiff_t r = top; r < top + count; r++) {
