@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from residue_batch.program import Key, Node, Pass
 from residue_batch.step import Kind
@@ -116,7 +117,8 @@ def left_by(relays: Iterable[Relay]) -> int:
     return sum(relay.nbytes for relay in relays)
 
 
-def relayed(passes: Sequence[Pass], *, codes: bool) -> tuple[Relay, ...]:
+@lru_cache(maxsize=16)
+def relayed(passes: tuple[Pass, ...], *, codes: bool) -> tuple[Relay, ...]:
     """How passes are run: what each leaves for later ones, so that they need not go over neighbourhoods again.
 
     With ``codes`` shots are of 8 bit, and planes of their code values are left too: a byte where a shot has three.

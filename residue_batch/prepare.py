@@ -100,9 +100,11 @@ class Prepared:
 
     def boards(self, folder: str | None) -> Iterator[Board]:
         """Every board that has both its shots."""
+        # one for all boards of a type: what is made of it is made once
+        settings = {name: replace(self.setting(name), folder=folder) for name in self.settings}
         for shots in self.scan.usable:
             if shots.board_type not in self.refusals:
-                yield board_of(shots, replace(self.setting(shots.board_type), folder=folder))
+                yield board_of(shots, settings[shots.board_type])
 
     def unusable(self) -> list[Record]:
         """A refused record for each board that the scan already refuses, or whose type has no reference."""

@@ -299,7 +299,7 @@ def _marker(files: Mapping[str, str], clipped: Mapping[str, int]) -> str:
     # the attributes of a group: of a bare file, tools that list the store would warn
     content = {"files": files, "digest": "xxh3_128", "clipped_pixels": clipped}
     attributes = content | {"sha256": digest(canonical(content))}
-    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1, sort_keys=True)
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, sort_keys=True)
 
 
 def _marked(path: Path) -> dict[str, Any]:

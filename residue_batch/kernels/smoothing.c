@@ -123,9 +123,9 @@ INLINE int is_full(const uint8_t *where, ptrdiff_t count)
     return all;
 }
 
-/* G(plane x where) / G(where) with G separable, down and then, on the turned rows, across: beside each other lie pixels
- * that are summed alike, so nothing is read from two lines of the cache at once. A piece of a row whose surroundings hold no hole
- * takes the weight of a full mask, which is the same sum of the same numbers. */
+/* G(plane x where) / G(where) with G separable, down and then, on the turned rows, across: what is summed alike lies
+ * side by side, and nothing is read from two lines of the cache at once. A piece of a row whose surroundings hold no
+ * hole takes the weight of a full mask, which is the same sum of the same numbers. */
 WIDE int smooth_inside(plane_t plane, const uint8_t *where, ptrdiff_t where_step, ptrdiff_t rows, ptrdiff_t cols,
                        const float *weights, int radius, float tiny, float *out)
 {
