@@ -186,24 +186,55 @@ void fetch(const void *start, ptrdiff_t bytes)
         __builtin_prefetch((const char *)start + i);
 }
 
-/* A row of a field: three lines of sums, each times its weight, over the same of numbers; 0 where there is none. With
- * a plane, that minus the field. */
-WIDE void spline(const float *restrict sums, const float *restrict numbers, ptrdiff_t count, const float *w,
-                 const float *restrict plane, float *restrict out)
+/* Rows of a field: three lines of sums, each times the weight that it has for a row, over the same of numbers; 0 where
+ * there is none. With a plane, that minus the field. Rows side by side share the lines. */
+INLINE void some_rows(const float *sums, const float *numbers, ptrdiff_t count, int rows, const float *w,
+                      const float *plane, ptrdiff_t step, float *out)
 {
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const float sum = sums[i] * w[0] + sums[count + i] * w[1] + sums[2 * count + i] * w[2];
-        const float number = numbers[i] * w[0] + numbers[count + i] * w[1] + numbers[2 * count + i] * w[2];
-        const float field = number > 0.0f ? sum / number : 0.0f;
-        out[i] = plane ? plane[i] - field : field;
+    typedef float lanes_t __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef int32_t bits_t __attribute__((vector_size(64)));
+    enum { LANES = 16 };
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const lanes_t a = *(const lanes_t *)(sums + i), p = *(const lanes_t *)(numbers + i);
+        const lanes_t b = *(const lanes_t *)(sums + count + i), q = *(const lanes_t *)(numbers + count + i);
+        const lanes_t c = *(const lanes_t *)(sums + 2 * count + i), r = *(const lanes_t *)(numbers + 2 * count + i);
+        for (int k = 0; k < rows; k++) {
+            const lanes_t sum = a * w[3 * k] + b * w[3 * k + 1] + c * w[3 * k + 2];
+            const lanes_t number = p * w[3 * k] + q * w[3 * k + 1] + r * w[3 * k + 2];
+            const bits_t field = (bits_t)(sum / number) & (number > 0.0f);
+            lanes_t *to = (lanes_t *)(out + k * count + i);
+            if (plane)
+                *to = *(const lanes_t *)(plane + k * step + i) - (lanes_t)field;
+            else
+                *to = (lanes_t)field;
+        }
     }
+    for (; i < count; i++)
+        for (int k = 0; k < rows; k++) {
+            const float *sum_of = sums + i, *number_of = numbers + i, *v = w + 3 * k;
+            const float sum = sum_of[0] * v[0] + sum_of[count] * v[1] + sum_of[2 * count] * v[2];
+            const float number = number_of[0] * v[0] + number_of[count] * v[1] + number_of[2 * count] * v[2];
+            const float field = number > 0.0f ? sum / number : 0.0f;
+            out[k * count + i] = plane ? plane[k * step + i] - field : field;
+        }
+}
+
+WIDE void spline(const float *sums, const float *numbers, ptrdiff_t count, ptrdiff_t rows, const float *w,
+                 const float *plane, ptrdiff_t step, float *out)
+{
+    ptrdiff_t k = 0;
+    for (; k + 4 <= rows; k += 4)
+        some_rows(sums, numbers, count, 4, w + 3 * k, plane ? plane + k * step : NULL, step, out + k * count);
+    for (; k < rows; k++)
+        some_rows(sums, numbers, count, 1, w + 3 * k, plane ? plane + k * step : NULL, step, out + k * count);
 }
 
 /* ---- sums over a mask -------------------------------------------------------------------- */
 
 /* Adds a row to a histogram; what lies beyond its ends counts there. Returns how many are no number. */
 WIDE ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale,
-                         int32_t bins, int64_t *counts)
+                         int32_t bins, uint32_t *counts)
 {
     ptrdiff_t missing = 0;
     const float last = (float)(bins - 1);
@@ -217,7 +248,10 @@ WIDE ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t cou
             bin[i] = in[i] ? (int32_t)((within + ROUNDING) - ROUNDING) : bins;
             none += (int32_t)(p[i] != p[i]) & (int32_t)in[i];
         }
-        for (ptrdiff_t i = 0; i < here; i++)
+        ptrdiff_t i = 0;
+        for (; i + 4 <= here; i += 4)
+            counts[bin[i]]++, counts[bin[i + 1]]++, counts[bin[i + 2]]++, counts[bin[i + 3]]++;
+        for (; i < here; i++)
             counts[bin[i]]++;
         missing += none;
     }

@@ -55,10 +55,10 @@ void above(const float *plane, ptrdiff_t count, float level, uint8_t *out);
 void from_code(const uint8_t *codes, ptrdiff_t count, int32_t first, uint8_t *out);
 void keep_above(const float *planes, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, float level,
                 uint8_t *mask);
-void spline(const float *sums, const float *numbers, ptrdiff_t count, const float *weights, const float *plane,
-            float *out);
+void spline(const float *sums, const float *numbers, ptrdiff_t count, ptrdiff_t rows, const float *weights,
+            const float *plane, ptrdiff_t step, float *out);
 ptrdiff_t histogram(const float *plane, const uint8_t *where, ptrdiff_t count, float low, float scale, int32_t bins,
-                    int64_t *counts);
+                    uint32_t *counts);
 ptrdiff_t difference_row(const float *plane, const float *other, const uint8_t *where, ptrdiff_t count, float one,
                          float ceiling, int32_t *sums, int32_t *number, int64_t *totals);
 void sum_of_fours(const int32_t *sums, const int32_t *number, ptrdiff_t cells, float *out, uint8_t *out_number);

@@ -2,7 +2,7 @@
 """numpy arrays in, numpy arrays out, around ``planes.c``: checks of shapes, memory for the results, no arithmetic."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 import numpy as np
 
@@ -37,8 +37,9 @@ cdef extern from "planes.h" nogil:
     ptrdiff_t c_difference "difference_row"(const float *, const float *, const uint8_t *, ptrdiff_t, float, float,
                                             int32_t *, int32_t *, int64_t *)
     void c_fours "sum_of_fours"(const int32_t *, const int32_t *, ptrdiff_t, float *, uint8_t *)
-    void c_spline "spline"(const float *, const float *, ptrdiff_t, const float *, const float *, float *)
-    ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, int64_t *)
+    void c_spline "spline"(const float *, const float *, ptrdiff_t, ptrdiff_t, const float *, const float *, ptrdiff_t,
+                           float *)
+    ptrdiff_t c_histogram "histogram"(const float *, const uint8_t *, ptrdiff_t, float, float, int32_t, uint32_t *)
     ptrdiff_t c_cover "cover_sums"(const uint8_t *, const float *, const uint8_t *, ptrdiff_t, float, float, int64_t *)
     ptrdiff_t c_quantise "quantise"(const float *, ptrdiff_t, float, float, uint8_t *, ptrdiff_t *)
     void c_apart "bits_apart"(const uint8_t *, ptrdiff_t, ptrdiff_t, uint8_t *)
@@ -204,7 +205,7 @@ def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:,
     minus the field.
     """
     cdef const float *taken = NULL
-    cdef ptrdiff_t row, line, part, width = across.shape[0], first, last
+    cdef ptrdiff_t row, end, line, part, width = across.shape[0], first, last, step = 0
     _same(field.shape[0], 2)
     _same(down.shape[0], down_weights.shape[1])
     _same(width, across_weights.shape[1])
@@ -228,11 +229,16 @@ def spline(const float[:, :, ::1] field, const int32_t[::1] down, const float[:,
         for part in range(2):
             for line in range(lines.shape[1]):
                 c_lines(&field[part, first + line, 0], &across[0], &across_weights[0, 0], width, &lines[part, line, 0])
-        for row in range(down.shape[0]):
+        row = 0
+        while row < down.shape[0]:  # rows of a cell lie side by side
+            end = row + 1
+            while end < down.shape[0] and down[end] == down[row]:
+                end += 1
             if plane is not None:
-                taken = &plane[row, 0]
-            c_spline(&lines[0, down[row] - first, 0], &lines[1, down[row] - first, 0], width, &weights[row, 0],
-                     taken, &out[row, 0])
+                taken, step = &plane[row, 0], plane.strides[0] // <ptrdiff_t>sizeof(float)
+            c_spline(&lines[0, down[row] - first, 0], &lines[1, down[row] - first, 0], width, end - row,
+                     &weights[row, 0], taken, step, &out[row, 0])
+            row = end
     return found
 
 
@@ -242,13 +248,15 @@ def histogram(const float[:, :] plane, const uint8_t[:, :] where, float low, flo
     _rows(plane.strides[1] == sizeof(float) and where.strides[1] == 1)
     _same(plane.shape[0], where.shape[0])
     _same(plane.shape[1], where.shape[1])
-    found = np.zeros(bins + 1, np.int64)
-    cdef int64_t[::1] counts = found
+    if plane.shape[0] * plane.shape[1] > UINT32_MAX:
+        raise ValueError("more pixels than can be counted")
+    found = np.zeros(bins + 1, np.uint32)  # half as many bytes: what is counted stays in the first cache
+    cdef uint32_t[::1] counts = found
     if plane.shape[1]:
         with nogil:
             for row in range(plane.shape[0]):
                 missing += c_histogram(&plane[row, 0], &where[row, 0], plane.shape[1], low, scale, bins, &counts[0])
-    return found[:bins], missing
+    return found[:bins].astype(np.int64), missing
 
 
 def sums_of_fours(const float[:, :] plane, const float[:, :] other, const uint8_t[:, :] where, ptrdiff_t top,
