@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -82,6 +83,18 @@ def snug(mask: Array, covers: Box, step: int) -> Box:
     top, left = covers.top + top, covers.left + left
     bottom, right = top + height, left + width
     return Box(top - top % step, left - left % step, bottom + -bottom % step, right + -right % step).intersect(covers)
+
+
+def plain(shape: tuple[int, int], value: bool) -> Array:
+    """(h, w) bool that is the same everywhere; to be read, never written."""
+    return _plain(1 << (max(*shape, 1) - 1).bit_length(), value)[: shape[0], : shape[1]]
+
+
+@lru_cache(4)
+def _plain(side: int, value: bool) -> Array:
+    found = np.full((side, side), value)
+    found.flags.writeable = False
+    return found
 
 
 def strips(height: int, rows: int = 64) -> Iterator[slice]:

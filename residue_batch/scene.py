@@ -18,7 +18,7 @@ from residue_batch.config import BoardType
 from residue_batch.config.board_checks import WHOLE
 from residue_batch.errors import Refusal
 from residue_batch.files import shade_of
-from residue_batch.geometry import Array, Box, Transform, snug, strips, tiles
+from residue_batch.geometry import Array, Box, Transform, plain, snug, strips, tiles
 from residue_batch.matching.flat import Flat, Shade
 from residue_batch.matching.light import same_light
 from residue_batch.matching.quality import Detail, board_points, details_of
@@ -105,6 +105,20 @@ class Scene:
     def bits(self, box: Box) -> Array:
         """Region bits of a box."""
         return self.mask[box.within(Box.whole(self.shape))]
+
+    def area(self, box: Box, bit: int) -> Array:
+        """(h, w) bool, to be read: where pixels of a box have a region bit. Most tiles lie inside or outside of all."""
+        known = self._plain.get((box, bit))
+        if known is not None:
+            return plain(box.shape, known)
+        found = kernels.has_bit(self.bits(box), bit)
+        if found.size and (found[0, 0] == found).all():
+            self._plain[box, bit] = bool(found[0, 0])
+        return found
+
+    @cached_property
+    def _plain(self) -> dict[tuple[Box, int], bool]:
+        return {}
 
     def reference(self, box: Box) -> Array:
         """The clean colour of a box: float32 (c, h, w), 1 = full scale."""

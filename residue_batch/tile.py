@@ -115,12 +115,11 @@ def _white(sources: Sources, node: Node, box: Box, read: Read) -> Array:
 
 
 def _outline(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    return kernels.has_bit(sources.scene.bits(box), 1)
+    return sources.scene.area(box, 1)
 
 
 def _ignored(sources: Sources, node: Node, box: Box, read: Read) -> Array:
-    bits = sources.scene.bits(box)
-    return kernels.has_bit(bits, ignored_bit(bits))
+    return sources.scene.area(box, ignored_bit(sources.scene.mask))
 
 
 def _observable(sources: Sources, node: Node, box: Box, read: Read) -> Array:
@@ -249,7 +248,7 @@ def measure_tile(sources: Sources, tile: Box, planes: Planes) -> Tally:
         near = tile.intersect(extent)
         if not near.pixels:
             continue
-        area = kernels.has_bit(sources.scene.bits(near), 1 << index)
+        area = sources.scene.area(near, 1 << index)
         here = near if area.all() else snug(area, near, GRID)
         if here.pixels:
             within = {key: cut(plane, tile, here) for key, plane in planes.items()}

@@ -42,6 +42,17 @@ def test_regions_are_bits_of_one_mask(scene: Scene, lot: SmallLot) -> None:
     assert not (lower & (bits & 1 == 0)).any(), "a region ends at the outline"
 
 
+def test_an_area_is_where_pixels_have_its_bit_however_often_it_is_asked_for(scene: Scene) -> None:
+    whole = Box.whole(scene.shape)
+    for box in (whole, *tiles(scene.shape, 64), Box(3, 5, 3, 9)):
+        for bit in (1, 2, ignored_bit(scene.mask)):
+            expected = scene.bits(box) & bit != 0
+            for _ in range(2):
+                assert np.array_equal(scene.area(box, bit), expected)
+    known = set(scene._plain.values())
+    assert known == {False, True}, "some tiles lie inside, some outside"
+
+
 @pytest.mark.parametrize(("extra", "dtype"), [(0, np.uint8), (5, np.uint8), (6, np.uint16), (14, np.uint32)])
 def test_many_regions_and_the_ignored_pixels_each_have_a_bit(lot: SmallLot, extra: int, dtype: type) -> None:
     made = load_board_type(str(lot.board_type))

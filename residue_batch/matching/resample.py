@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from residue_batch import kernels
 from residue_batch.errors import UsageError
-from residue_batch.geometry import Array, Box, Transform
+from residue_batch.geometry import Array, Box, Transform, plain
 
 Tone = Literal["srgb", "linear"]
 U16 = NDArray[np.uint16]
@@ -94,18 +94,11 @@ def seen(shape: tuple[int, ...], valid: NDArray[np.bool_] | None, transform: Tra
     return found
 
 
-@lru_cache(8)
-def _everywhere(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    found = np.ones(shape, np.bool_)
-    found.flags.writeable = False
-    return found
-
-
 def inside(shape: tuple[int, ...], transform: Transform, box: Box) -> NDArray[np.bool_]:
     """(h, w) bool, to be read: the pixels of ``box`` that lie in a photograph, between its outermost pixel centres."""
     height, width = shape[:2]
     if not box.pixels or _is_inside(height, width, transform, box):
-        return _everywhere(box.shape)
+        return plain(box.shape, True)
     map_x, map_y = transform.maps(box)
     return np.asarray((map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1))
 
