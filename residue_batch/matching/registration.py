@@ -126,7 +126,8 @@ def register(shot: Array, target: Target, *, seed: int = 0) -> Registration:
     image = grey(shot)
     coarse, inliers, matches = _coarse(image, target, seed)
     _check(coarse, target.shape)
-    windows = [window for window in target.windows if seen_in(window.box, coarse, image.shape)]
+    straight = Transform.of(coarse)
+    windows = [window for window in target.windows if seen_in(window.box, straight, image.shape)]
     refined, used, residual, correlation = refine(image, windows, coarse, target.shape)
     _check(refined.array, target.shape)
     shape = _shape_of(refined.array, target.shape)

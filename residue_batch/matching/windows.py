@@ -70,10 +70,10 @@ def windows_of(frame: NDArray[np.uint8], mask: Mask) -> list[Window]:
     return [w for w in (_window(frame, box) for box, texture in best.values() if texture > 0.5) if w is not None]
 
 
-def seen_in(box: Box, matrix: F64, shape: tuple[int, ...]) -> bool:
+def seen_in(box: Box, transform: Transform, shape: tuple[int, ...]) -> bool:
     """Whether a photograph of this shape shows the whole box."""
     corners = [[box.left, box.top], [box.right, box.top], [box.left, box.bottom], [box.right, box.bottom]]
-    x, y = Transform.of(matrix).apply(np.array(corners, np.float64)).T
+    x, y = transform.apply(np.array(corners, np.float64)).T
     return bool(x.min() >= 2 and y.min() >= 2 and x.max() <= shape[1] - 3 and y.max() <= shape[0] - 3)
 
 
@@ -105,7 +105,7 @@ def refine(
     centres = np.array([[w.box.left + w.box.right - 1, w.box.top + w.box.bottom - 1] for w in windows]) / 2.0
     places = (centres - half) / half.max()
     matrix, used, seen = coarse, 0, []
-    warped = first = [_warped(shot, w, Transform.of(matrix)) for w in windows]
+    warped = first = _all_warped(shot, windows, Transform.of(matrix))
     before = _correlations(warped, windows)
     for _ in range(_PASSES):
         shifts, information = _told(windows, warped)
@@ -113,7 +113,7 @@ def refine(
         seen.append(rms * float(half.max()))
         matrix = matrix @ unit @ small @ np.linalg.inv(unit)
         matrix = matrix / matrix[2, 2]
-        warped = [_warped(shot, w, Transform.of(matrix)) for w in windows]
+        warped = _all_warped(shot, windows, Transform.of(matrix))
     after = _correlations(warped, windows)
     if not np.isfinite(seen).all():
         raise Refusal("registration", "the windows of the board do not fit one homography", REMEDY)
@@ -149,7 +149,7 @@ def _bent(
         centre = float(units[0][0]), float(units[0][1])
         along, down = (tuple(float(v) for v in axis) for axis in coefficients)
         transform = Transform(straight.matrix, Bend(centre, units[1], along, down))
-        warped = [_warped(shot, w, transform) for w in windows]
+        warped = _all_warped(shot, windows, transform)
     return (transform, misfits[-1], _correlations(warped, windows)) if pays(misfits[0], misfits[-1]) else None
 
 
@@ -159,10 +159,11 @@ def _told(windows: Sequence[Window], warped: Sequence[F32]) -> tuple[F64, F64]:
     return np.array([t[0] for t in told]), np.array([t[1] for t in told])
 
 
-def _warped(shot: NDArray[np.uint8], window: Window, transform: Transform) -> F32:
-    return np.asarray(
-        cv2.GaussianBlur(kernels.cubic_window(shot, *transform.numbers, window.box), (7, 7), 1.0), np.float32
-    )
+def _all_warped(shot: NDArray[np.uint8], windows: Sequence[Window], transform: Transform) -> list[F32]:
+    """The shot on each window of the frame, smoothed as the frame is."""
+    numbers = transform.numbers
+    patches = (kernels.cubic_window(shot, *numbers, window.box) for window in windows)
+    return [np.asarray(cv2.GaussianBlur(patch, (7, 7), 1.0), np.float32) for patch in patches]
 
 
 def _correlations(warped: Sequence[F32], windows: Sequence[Window]) -> F64:
