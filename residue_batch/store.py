@@ -13,7 +13,7 @@ even if it is all 0, and nothing is believed before the marker stands.
 Level k halves level k - 1, rounding sizes up. Image levels are means of codes,
 (a + b + c + d + 2) >> 2; label levels are *any*: a lone pixel stays visible, so
 areas are right at level 0 only. A tile writes its own shard of every level
-down to 256 px and says what it has of the next; ``close`` makes what is coarser
+down to 512 px and says what it has of the next; ``close`` makes what is coarser
 of these, so the pixels do not depend on the tile size.
 
 No clock, host or random value: the same board twice gives the same bytes.
@@ -299,7 +299,7 @@ def _marker(files: Mapping[str, str], clipped: Mapping[str, int]) -> str:
     # the attributes of a group: of a bare file, tools that list the store would warn
     content = {"files": files, "digest": "xxh3_128", "clipped_pixels": clipped}
     attributes = content | {"sha256": digest(canonical(content))}
-    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, sort_keys=True)
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1, sort_keys=True)
 
 
 def _marked(path: Path) -> dict[str, Any]:

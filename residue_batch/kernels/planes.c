@@ -356,6 +356,10 @@ WIDE ptrdiff_t quantise(const float *restrict plane, ptrdiff_t count, float fact
     return missing;
 }
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the first pixel of a word must be its lowest byte"
+#endif
+
 /* Words of eight pixels of a row, bit by bit apart: bit k of pixel j is bit j of a byte of plane k; the planes lie
  * ``apart`` bytes apart. Three swaps transpose a word (Warren, Hacker's Delight, 7-3). */
 WIDE void bits_apart(const uint8_t *restrict row, ptrdiff_t words, ptrdiff_t apart, uint8_t *restrict out)

@@ -143,6 +143,11 @@ def test_bits_are_put_apart_by_whole_bytes_of_planes_that_fit() -> None:
             kernels.bits_apart(np.zeros(shape, np.uint8), side)
 
 
+def test_the_text_of_a_marker_stays_as_it_is_or_stores_of_before_would_not_be_complete(sound: Path) -> None:
+    text = (sound / store.MARKER).read_text("utf-8")
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True)
+
+
 def test_a_full_disk_is_an_error_and_not_half_a_file() -> None:
     with pytest.raises(OSError, match="No space left"):
         store._put("/dev/full", [b"a" * 5000, b"b"])
