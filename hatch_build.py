@@ -17,12 +17,14 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 KERNELS = HERE / "residue_batch" / "kernels"
-# no contraction: a pixel must have the same bits in a vector and in the remainder of a loop
-FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# no contraction: a pixel must have the same bits in a vector and in the remainder of a loop;
+# psabi: vectors are arguments only of what is inlined
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+FLAGS = [] if sys.platform == "win32" else FLAGS
 MODULES = {
-    "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c"),
+    "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c", "table.c"),
     "masks": ("masks.pyx", "masks.c"),
-    "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c"),
+    "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c", "table.c"),
     "planes": ("planes.pyx", "planes.c", "smoothing.c"),
 }
 

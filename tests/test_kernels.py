@@ -16,6 +16,7 @@ from residue_batch.matching.resample import blur, blur_weights, inside, linear_t
 TABLE = linear_table(np.uint8, "srgb")
 TURNED = Transform.of(np.array([[1.02, 0.03, 3.4], [-0.03, 0.99, 11.7], [1e-5, -2e-5, 1.0]]))
 BENT = Transform(TURNED.matrix, Bend((60.0, 50.0), 60.0, (0.5, 1.0, 0.2) + (0.3,) * 7, (-0.4, 0.1, 0.9) + (0.2,) * 7))
+MIRRORED = Transform.of(np.array([[-1.0, 0.0, 130.4], [0.0, 1.0, 3.7], [0.0, 0.0, 1.0]]))
 RANDOM = np.random.default_rng(7)
 
 
@@ -39,7 +40,7 @@ def test_a_window_beyond_the_photograph_repeats_its_edges() -> None:
     assert np.array_equal(found, np.pad(grey, ((5, 10), (7, 10)), mode="edge"))
 
 
-@pytest.mark.parametrize("transform", [TURNED, BENT])
+@pytest.mark.parametrize("transform", [TURNED, BENT, MIRRORED])
 def test_a_window_is_cubic_convolution(transform: Transform) -> None:
     grey, box = photograph(channels=1)[:, :, 0], Box(20, 20, 70, 80)
     x, y = transform.maps(box)
@@ -112,9 +113,9 @@ def test_a_window_without_texture_has_no_shift() -> None:
 def sampled(shot: np.ndarray, transform: Transform, inner: Box, reach: int = 5) -> tuple[np.ndarray, np.ndarray]:
     outer = inner.grow(reach, Box(0, 0, 100, 120))
     boxes = (np.array([box], np.int64) for box in (outer, inner))
-    table, limit = TABLE.astype(np.float32), int(TABLE[240])
+    limit = int(TABLE[240])
     light, usable = kernels.window_samples(
-        shot, table, *transform.numbers, *boxes, blur_weights(1.0), reach, limit, (4, 8), (8, 4)
+        shot, TABLE, *transform.numbers, *boxes, blur_weights(1.0), reach, limit, (4, 8), (8, 4)
     )
     return light[0], usable[0]
 

@@ -15,10 +15,12 @@ ctypedef fused code:
 cdef extern from "loops.h" nogil:
     ctypedef struct box_t:
         ptrdiff_t top, left, rows, cols
-    int sample_u8(const uint8_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, const double *,
-                  box_t, uint16_t *)
-    int sample_u16(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const double *, const double *,
-                   box_t, uint16_t *)
+    ctypedef struct photograph_t:
+        ptrdiff_t height, width, channels
+        const double *matrix
+        const double *bend
+    int sample_u8(const uint8_t *, photograph_t, const uint16_t *, box_t, uint16_t *)
+    int sample_u16(const uint16_t *, photograph_t, const uint16_t *, box_t, uint16_t *)
     void blur_every(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, ptrdiff_t, ptrdiff_t, box_t,
                     float *, uint16_t *)
     void blur_scale(const uint16_t *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, int, const float *, ptrdiff_t,
@@ -72,7 +74,7 @@ def undifferenced(const code[:, :, ::1] differences, code[:, :, :] out):
                 running_u16(&differences[row, 0, 0], out.shape[1], out.shape[2], &out[row, 0, 0])
 
 
-def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix, const double[::1] bend, box):
+def sample(const code[:, :, ::1] shot, const uint16_t[::1] table, const double[::1] matrix, const double[::1] bend, box):
     """(C, h, w): ``table[shot]`` (H, W, C), interpolated where bend and homography send the box; edges are repeated."""
     cdef box_t here = _box(box)
     cdef ptrdiff_t levels = 256 if code is uint8_t else 65536
@@ -81,16 +83,16 @@ def sample(const code[:, :, ::1] shot, const float[::1] table, const double[::1]
     found = np.empty((shot.shape[2], here.rows, here.cols), np.uint16)
     cdef uint16_t[:, :, ::1] out = found
     cdef int done
-    cdef const double *curve = &bend[0] if bend.shape[0] else NULL
+    cdef photograph_t of
+    of.height, of.width, of.channels = shot.shape[0], shot.shape[1], shot.shape[2]
+    of.matrix, of.bend = &matrix[0], &bend[0] if bend.shape[0] else NULL
     if not found.size:
         return found
     with nogil:
         if code is uint8_t:
-            done = sample_u8(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], curve,
-                             here, &out[0, 0, 0])
+            done = sample_u8(&shot[0, 0, 0], of, &table[0], here, &out[0, 0, 0])
         else:
-            done = sample_u16(&shot[0, 0, 0], shot.shape[0], shot.shape[1], shot.shape[2], &table[0], &matrix[0], curve,
-                              here, &out[0, 0, 0])
+            done = sample_u16(&shot[0, 0, 0], of, &table[0], here, &out[0, 0, 0])
     if not done:
         raise MemoryError("no memory for a strip of the photograph")
     return found

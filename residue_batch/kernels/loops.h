@@ -18,12 +18,6 @@ typedef struct {
     ptrdiff_t top, left, rows, cols; /* in the board frame */
 } box_t;
 
-/* 0 when there is no memory. */
-int sample_u8(const uint8_t *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,
-              const double *matrix, const double *bend, box_t box, uint16_t *out);
-int sample_u16(const uint16_t *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,
-               const double *matrix, const double *bend, box_t box, uint16_t *out);
-
 void blur_every(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
                 int radius, ptrdiff_t every_row, ptrdiff_t every, box_t window, float *line, uint16_t *out);
 void blur_scale(const uint16_t *plane, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t cols, const float *weights,
@@ -89,6 +83,14 @@ INLINE void seen_at(photograph_t of, double x, double y, double *u, double *v)
     *v = (m[3] * x + m[4] * y + m[5]) * depth;
 }
 
+/* Pixels of a row of a photograph through a table of their code values, channel by channel, ``apart`` numbers each. */
+void light_u8(const uint8_t *row, ptrdiff_t pixels, ptrdiff_t channels, const uint16_t *table, float *out,
+              ptrdiff_t apart);
+void light_u16(const uint16_t *row, ptrdiff_t pixels, ptrdiff_t channels, const uint16_t *table, float *out,
+               ptrdiff_t apart);
+/* 0 when there is no memory. */
+int sample_u8(const uint8_t *shot, photograph_t of, const uint16_t *table, box_t box, uint16_t *out);
+int sample_u16(const uint16_t *shot, photograph_t of, const uint16_t *table, box_t box, uint16_t *out);
 int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *out);
 
 int spoilt(const uint16_t *light, photograph_t of, box_t box, uint16_t limit, uint8_t *bad);

@@ -11,7 +11,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 def window_samples(
     shot: NDArray[np.uint8] | U16,
-    table: F32,
+    table: U16,
     matrix: F64,
     bend: F64,
     outer: NDArray[np.int64],

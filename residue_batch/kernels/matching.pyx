@@ -45,7 +45,7 @@ cdef extern from "loops.h" nogil:
 include "boxes.pxi"
 
 
-def window_samples(const code[:, :, ::1] shot, const float[::1] table, const double[::1] matrix,
+def window_samples(const code[:, :, ::1] shot, const uint16_t[::1] table, const double[::1] matrix,
                    const double[::1] bend, const int64_t[:, ::1] outer, const int64_t[:, ::1] inner,
                    const float[::1] weights, ptrdiff_t reach, uint16_t limit, steps, shape):
     """A shot's blurred light at the sampling points of windows: (m, C, r, c), and which can be used: (m, r, c).

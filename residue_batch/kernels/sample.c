@@ -6,7 +6,15 @@
 
 #define BITS 8 /* of the sub-pixel position */
 #define STEPS (1 << BITS)
-#define BLOCK 256 /* pixels whose places stay in the first cache */
+#define LANES 8 /* pixels at once */
+#define STRIP 16 /* rows of the frame whose patch of the shot stays in the second cache */
+
+typedef float lanes_t __attribute__((vector_size(4 * LANES)));
+typedef int32_t whole_t __attribute__((vector_size(4 * LANES)));
+typedef int64_t pairs_t __attribute__((vector_size(4 * LANES)));
+typedef float loose_lanes_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t loose_whole_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t codes_t __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 /* The displacement of a row of the frame along one axis, as a cubic in x: a bend has ten terms along each axis,
  * 1, x, y, xx, xy, yy, xxx, xxy, xyy, yyy. */
@@ -46,60 +54,57 @@ INLINE void positions(const double *m, const int bent, const double *bend, doubl
     }
 }
 
-#define STRIP 16 /* rows of the frame whose patch of the shot stays in the second cache */
+/* ---- the pixels of a row, side by side ----------------------------------------------------- */
 
-/* A pixel of a patch: up to four channels of linear light, one load. */
-typedef float light_t __attribute__((vector_size(16)));
-typedef int32_t level_t __attribute__((vector_size(16)));
+/* A frame that lies nearly straight in the shot reads it nearly in a row: of LANES pixels, all lie side by side (ROW),
+ * or the first of them and the last of them do (ROWS: the step to the next line or over a column), or they lie
+ * anywhere. */
+typedef enum { ROW, ROWS, ANYWHERE } lie_t;
 
-/* The samples of a row from a patch of the shot, whose first pixel is (top, left). */
-INLINE void interpolate(const light_t *restrict patch, ptrdiff_t stride, const int32_t *restrict at_x,
-                        const int32_t *restrict at_y, int32_t top, int32_t left, ptrdiff_t cols,
-                        const ptrdiff_t channels, uint16_t *restrict out, ptrdiff_t plane)
+typedef struct {
+    whole_t at, first; /* in the patch; which of them follow the first */
+    int32_t head, tail;
+} places_t;
+
+INLINE lie_t lie_of(places_t *of)
 {
-    for (ptrdiff_t start = 0; start < cols; start += BLOCK) {
-        const ptrdiff_t here = cols - start < BLOCK ? cols - start : BLOCK;
-        int32_t place[BLOCK];
-        float fx[BLOCK], fy[BLOCK];
-        for (ptrdiff_t i = 0; i < here; i++) {
-            const int32_t x = at_x[start + i], y = at_y[start + i];
-            place[i] = ((y >> BITS) - top) * (int32_t)stride + (x >> BITS) - left;
-            fx[i] = (float)(x & (STEPS - 1)) / STEPS;
-            fy[i] = (float)(y & (STEPS - 1)) / STEPS;
-        }
-        for (ptrdiff_t i = 0; i < here; i++) {
-            const light_t *restrict p = patch + place[i], *restrict q = p + stride;
-            const light_t upper = p[0] + (p[1] - p[0]) * fx[i], lower = q[0] + (q[1] - q[0]) * fx[i];
-            const level_t light = __builtin_convertvector(upper + (lower - upper) * fy[i] + 0.5f, level_t);
-            for (ptrdiff_t c = 0; c < channels; c++)
-                out[c * plane + start + i] = (uint16_t)light[c];
-        }
-    }
+    const whole_t aside = {0, 1, 2, 3, 4, 5, 6, 7};
+    of->head = of->at[0];
+    of->tail = of->at[LANES - 1] - (LANES - 1);
+    of->first = of->at == of->head + aside;
+    const pairs_t apart = (pairs_t) ~(of->first | (of->at == of->tail + aside));
+    return apart[0] | apart[1] | apart[2] | apart[3] ? ANYWHERE : of->head == of->tail ? ROW : ROWS;
 }
 
-/* Linear light of a part of the shot; its edges are repeated beyond them, by one pixel at most. */
-#define PATCH(PIXEL, CHANNELS)                                                                                         \
-    for (ptrdiff_t y = 0; y < part.rows; y++) {                                                                        \
-        const ptrdiff_t from = part.top + y < height ? part.top + y : height - 1;                                      \
-        const ptrdiff_t inside = part.left + part.cols <= width ? part.cols : width - part.left;                       \
-        const PIXEL *restrict p = shot + (from * width + part.left) * (CHANNELS);                                      \
-        light_t *restrict to = patch + y * part.cols;                                                                  \
-        for (ptrdiff_t x = 0; from + 4 < height && x < inside * (CHANNELS) * (ptrdiff_t)sizeof *p; x += 64)            \
-            __builtin_prefetch((const char *)(p + 4 * width * (CHANNELS)) + x);                                        \
-        for (ptrdiff_t x = 0; x < inside; x++)                                                                         \
-            for (ptrdiff_t c = 0; c < (CHANNELS); c++)                                                                 \
-                to[x][c] = table[p[x * (CHANNELS) + c]];                                                               \
-        for (ptrdiff_t x = inside; x < part.cols; x++)                                                                 \
-            to[x] = to[x - 1];                                                                                         \
-    }
+/* ``from[at]``. The margin of a patch lets what is read and not used lie beyond it. */
+INLINE lanes_t taken(places_t of, lie_t lie, const float *from)
+{
+    if (lie == ROW)
+        return *(const loose_lanes_t *)(from + of.head);
+    if (lie == ROWS)
+        return (lanes_t)((of.first & *(const loose_whole_t *)(from + of.head)) |
+                         (~of.first & *(const loose_whole_t *)(from + of.tail)));
+    return (lanes_t){from[of.at[0]], from[of.at[1]], from[of.at[2]], from[of.at[3]],
+                     from[of.at[4]], from[of.at[5]], from[of.at[6]], from[of.at[7]]};
+}
 
-#define STRIP_OF(PIXEL, CHANNELS)                                                                                      \
-    PATCH(PIXEL, CHANNELS)                                                                                             \
-    for (ptrdiff_t r = 0; r < rows; r++)                                                                               \
-        interpolate(patch, part.cols, at_x + r * box.cols, at_y + r * box.cols, (int32_t)part.top, (int32_t)part.left, \
-                    box.cols, CHANNELS, out + (start + r) * box.cols, box.rows * box.cols);
+/* A patch of the shot: planar, ``size`` numbers a channel, its first pixel at (top, left). */
+typedef struct {
+    const float *from;
+    ptrdiff_t size, stride;
+    int32_t top, left;
+} patch_t;
 
-/* ``part`` of the shot that the rows of a strip need, from their positions. */
+/* Places in a patch of LANES pixels whose positions are given, and what is left of these in pixels. */
+INLINE places_t placed(patch_t patch, const int32_t *at_x, const int32_t *at_y, lanes_t *fx, lanes_t *fy)
+{
+    const whole_t x = *(const loose_whole_t *)at_x, y = *(const loose_whole_t *)at_y;
+    *fx = __builtin_convertvector(x & (STEPS - 1), lanes_t) / STEPS;
+    *fy = __builtin_convertvector(y & (STEPS - 1), lanes_t) / STEPS;
+    return (places_t){.at = ((y >> BITS) - patch.top) * (int32_t)patch.stride + (x >> BITS) - patch.left};
+}
+
+/* ``part`` of the shot that positions need, from their extremes. */
 INLINE box_t part_of(const int32_t *restrict at_x, const int32_t *restrict at_y, ptrdiff_t count)
 {
     int32_t low_x = INT32_MAX, low_y = INT32_MAX, high_x = 0, high_y = 0;
@@ -113,81 +118,151 @@ INLINE box_t part_of(const int32_t *restrict at_x, const int32_t *restrict at_y,
     return (box_t){top, left, (high_y >> BITS) - top + 2, (high_x >> BITS) - left + 2};
 }
 
-#define DEFINE_SAMPLE(NAME, PIXEL)                                                                                     \
-    WIDE int NAME(const PIXEL *shot, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *table,        \
-                  const double *m, const double *bend, box_t box, uint16_t *out)                                       \
+/* Positions of some rows of a box of the frame, from its ``start``-th on, each ``wide`` pixels long. */
+INLINE void positions_of(photograph_t of, box_t box, ptrdiff_t start, ptrdiff_t rows, ptrdiff_t wide, int32_t *at_x,
+                         int32_t *at_y)
+{
+    const double last_x = (double)(of.width - 1), last_y = (double)(of.height - 1);
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const double row = (double)(box.top + start + r);
+        if (of.bend)
+            positions(of.matrix, 1, of.bend, row, box.left, wide, last_x, last_y, at_x + r * wide, at_y + r * wide);
+        else
+            positions(of.matrix, 0, NULL, row, box.left, wide, last_x, last_y, at_x + r * wide, at_y + r * wide);
+    }
+}
+
+/* ---- linear light, bilinear ----------------------------------------------------------------- */
+
+INLINE void bilinear(patch_t patch, places_t at, const lie_t lie, lanes_t fx, lanes_t fy, const ptrdiff_t channels,
+                     ptrdiff_t here, uint16_t *out, ptrdiff_t plane)
+{
+#pragma GCC unroll 4
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        const float *p = patch.from + c * patch.size, *q = p + patch.stride;
+        const lanes_t a = taken(at, lie, p), b = taken(at, lie, q);
+        const lanes_t upper = a + (taken(at, lie, p + 1) - a) * fx, lower = b + (taken(at, lie, q + 1) - b) * fx;
+        const whole_t light = __builtin_convertvector(upper + (lower - upper) * fy + 0.5f, whole_t);
+        const codes_t codes = __builtin_convertvector(light, codes_t);
+        if (here == LANES)
+            *(codes_t *)(out + c * plane) = codes;
+        else
+            for (ptrdiff_t k = 0; k < here; k++)
+                out[c * plane + k] = codes[k];
+    }
+}
+
+/* The samples of a row. */
+INLINE void bilinear_row(patch_t patch, const int32_t *at_x, const int32_t *at_y, ptrdiff_t cols,
+                         const ptrdiff_t channels, uint16_t *out, ptrdiff_t plane)
+{
+    for (ptrdiff_t i = 0; i < cols; i += LANES) {
+        const ptrdiff_t here = cols - i < LANES ? cols - i : LANES;
+        lanes_t fx, fy;
+        places_t at = placed(patch, at_x + i, at_y + i, &fx, &fy);
+        const lie_t lie = lie_of(&at);
+        if (lie == ROW)
+            bilinear(patch, at, ROW, fx, fy, channels, here, out + i, plane);
+        else if (lie == ROWS)
+            bilinear(patch, at, ROWS, fx, fy, channels, here, out + i, plane);
+        else
+            bilinear(patch, at, ANYWHERE, fx, fy, channels, here, out + i, plane);
+    }
+}
+
+/* Linear light of a part of the shot, whose edges are repeated beyond them by one pixel at most; then the samples. */
+#define STRIP_OF(PIXEL, LIGHT, CHANNELS)                                                                               \
+    for (ptrdiff_t y = 0; y < part.rows; y++) {                                                                        \
+        const ptrdiff_t from = part.top + y < of.height ? part.top + y : of.height - 1;                                \
+        const ptrdiff_t inside = part.left + part.cols <= of.width ? part.cols : of.width - part.left;                 \
+        const PIXEL *row = shot + (from * of.width + part.left) * (CHANNELS);                                          \
+        float *to = light + y * part.cols;                                                                             \
+        for (ptrdiff_t x = 0; from + 4 < of.height && x < inside * (CHANNELS) * (ptrdiff_t)sizeof *row; x += 64)       \
+            __builtin_prefetch((const char *)(row + 4 * of.width * (CHANNELS)) + x);                                   \
+        LIGHT(row, inside, CHANNELS, table, to, size);                                                                 \
+        for (ptrdiff_t c = 0; c < (CHANNELS); c++)                                                                     \
+            for (ptrdiff_t x = inside; x < part.cols; x++)                                                             \
+                to[c * size + x] = to[c * size + x - 1];                                                               \
+    }                                                                                                                  \
+    for (ptrdiff_t r = 0; r < rows; r++)                                                                               \
+        bilinear_row(patch, at_x + r * wide, at_y + r * wide, box.cols, CHANNELS, out + (start + r) * box.cols,        \
+                     box.rows *box.cols);
+
+#define DEFINE_SAMPLE(NAME, LIGHT, PIXEL)                                                                              \
+    WIDEST int NAME(const PIXEL *shot, photograph_t of, const uint16_t *table, box_t box, uint16_t *out)               \
     {                                                                                                                  \
-        int32_t *at_x = malloc(2 * STRIP * (size_t)box.cols * sizeof *at_x), *at_y = at_x + STRIP * box.cols;          \
-        light_t *patch = NULL;                                                                                         \
-        ptrdiff_t room = 0;                                                                                            \
-        for (ptrdiff_t start = 0; start < box.rows; start += STRIP) {                                                  \
+        const ptrdiff_t wide = (box.cols + LANES - 1) / LANES * LANES;                                                 \
+        int32_t *at_x = malloc(2 * STRIP * (size_t)wide * sizeof *at_x), *at_y = at_x + STRIP * wide;                  \
+        float *room = NULL;                                                                                            \
+        ptrdiff_t largest = 0;                                                                                         \
+        for (ptrdiff_t start = 0; at_x && start < box.rows; start += STRIP) {                                          \
             const ptrdiff_t rows = box.rows - start < STRIP ? box.rows - start : STRIP;                                \
-            for (ptrdiff_t r = 0; r < rows; r++) {                                                                     \
-                const double row = (double)(box.top + start + r), last_x = (double)(width - 1),                        \
-                             last_y = (double)(height - 1);                                                            \
-                int32_t *to_x = at_x + r * box.cols, *to_y = at_y + r * box.cols;                                      \
-                if (bend)                                                                                              \
-                    positions(m, 1, bend, row, box.left, box.cols, last_x, last_y, to_x, to_y);                        \
-                else                                                                                                   \
-                    positions(m, 0, bend, row, box.left, box.cols, last_x, last_y, to_x, to_y);                        \
+            positions_of(of, box, start, rows, wide, at_x, at_y);                                                      \
+            const box_t part = part_of(at_x, at_y, rows * wide);                                                       \
+            const ptrdiff_t size = part.rows * part.cols;                                                              \
+            if (size > largest) {                                                                                      \
+                largest = size;                                                                                        \
+                free(room);                                                                                            \
+                room = malloc((size_t)(of.channels * size + 2 * LANES) * sizeof *room);                                \
             }                                                                                                          \
-            const box_t part = part_of(at_x, at_y, rows * box.cols);                                                   \
-            if (part.rows * part.cols > room) {                                                                        \
-                room = part.rows * part.cols;                                                                          \
-                free(patch);                                                                                           \
-                patch = malloc((size_t)room * sizeof *patch);                                                          \
-            }                                                                                                          \
-            if (!at_x || !patch) {                                                                                     \
-                free(at_x);                                                                                            \
-                return 0;                                                                                              \
-            }                                                                                                          \
-            if (channels == 3) {                                                                                       \
-                STRIP_OF(PIXEL, 3)                                                                                     \
+            if (!room)                                                                                                 \
+                break;                                                                                                 \
+            float *light = room + LANES;                                                                               \
+            const patch_t patch = {light, size, part.cols, (int32_t)part.top, (int32_t)part.left};                     \
+            if (of.channels == 3) {                                                                                    \
+                STRIP_OF(PIXEL, LIGHT, 3)                                                                              \
             } else {                                                                                                   \
-                STRIP_OF(PIXEL, channels)                                                                              \
+                STRIP_OF(PIXEL, LIGHT, of.channels)                                                                    \
             }                                                                                                          \
         }                                                                                                              \
         free(at_x);                                                                                                    \
-        free(patch);                                                                                                   \
-        return 1;                                                                                                      \
+        free(room);                                                                                                    \
+        return at_x && room;                                                                                           \
     }
 
-DEFINE_SAMPLE(sample_u8, uint8_t)
-DEFINE_SAMPLE(sample_u16, uint16_t)
+DEFINE_SAMPLE(sample_u8, light_u8, uint8_t)
+DEFINE_SAMPLE(sample_u16, light_u16, uint16_t)
 
 /* ---- grey, by cubic convolution ----------------------------------------------------------- */
 
 /* Weights of four neighbours at a distance of ``t`` beyond the second: a = -1/2 (Keys 1981). */
-INLINE light_t cubic(float t)
+INLINE void cubic(lanes_t t, lanes_t weight[4])
 {
-    const float s = 1.0f - t;
-    return (light_t){-0.5f * t * s * s, 1.0f + t * t * (1.5f * t - 2.5f), 1.0f + s * s * (1.5f * s - 2.5f),
-                     -0.5f * s * t * t};
+    const lanes_t s = 1.0f - t;
+    weight[0] = -0.5f * t * s * s;
+    weight[1] = 1.0f + t * t * (1.5f * t - 2.5f);
+    weight[2] = 1.0f + s * s * (1.5f * s - 2.5f);
+    weight[3] = -0.5f * s * t * t;
 }
 
-typedef float near_t __attribute__((vector_size(16), aligned(4), may_alias));
+INLINE lanes_t bicubic(patch_t patch, places_t at, const lie_t lie, const lanes_t across[4], const lanes_t down[4])
+{
+    lanes_t sum[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+        const float *p = patch.from + k;
+        sum[k] = taken(at, lie, p) * down[0] + taken(at, lie, p + patch.stride) * down[1];
+        sum[k] += taken(at, lie, p + 2 * patch.stride) * down[2] + taken(at, lie, p + 3 * patch.stride) * down[3];
+        sum[k] *= across[k];
+    }
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
 
 /* A box of the frame out of a grey photograph; edge pixels are repeated outwards. 0 when there is no memory. */
-WIDE int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *restrict out)
+WIDEST int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *out)
 {
-    const ptrdiff_t size = box.rows * box.cols;
-    int32_t *restrict at_x = malloc(3 * (size_t)size * sizeof *at_x), *restrict at_y = at_x + size;
-    int32_t *restrict place = at_y + size;
-    float *patch = NULL;
+    const ptrdiff_t wide = (box.cols + LANES - 1) / LANES * LANES, size = box.rows * wide;
+    int32_t *at_x = malloc(2 * (size_t)size * sizeof *at_x), *at_y = at_x + size;
+    float *room = NULL;
     if (at_x) {
-        for (ptrdiff_t r = 0; r < box.rows; r++)
-            positions(of.matrix, of.bend != NULL, of.bend, (double)(box.top + r), box.left, box.cols,
-                      (double)(of.width - 1), (double)(of.height - 1), at_x + r * box.cols, at_y + r * box.cols);
+        positions_of(of, box, 0, box.rows, wide, at_x, at_y);
         const box_t part = part_of(at_x, at_y, size);
         const ptrdiff_t rows = part.rows + 2, cols = part.cols + 2;
-        patch = malloc((size_t)(rows * cols) * sizeof *patch);
-        light_t weight[STEPS];
-        for (int t = 0; t < STEPS; t++)
-            weight[t] = cubic((float)t / STEPS);
-        for (ptrdiff_t r = 0; patch && r < rows; r++) {
+        room = malloc((size_t)(rows * cols + 2 * LANES) * sizeof *room);
+        for (ptrdiff_t r = 0; room && r < rows; r++) {
             const ptrdiff_t y = part.top + r - 1, row = y < 0 ? 0 : y < of.height ? y : of.height - 1;
             const uint8_t *p = shot + row * of.width;
-            float *to = patch + r * cols;
+            float *to = room + LANES + r * cols;
             const ptrdiff_t first = part.left > 0 ? 0 : 1, last = of.width - part.left + 1;
             for (ptrdiff_t i = first; i < (cols < last ? cols : last); i++)
                 to[i] = p[part.left + i - 1];
@@ -196,19 +271,28 @@ WIDE int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *re
             for (ptrdiff_t i = last; i < cols; i++)
                 to[i] = p[of.width - 1];
         }
-        for (ptrdiff_t i = 0; i < size; i++)
-            place[i] = ((at_y[i] >> BITS) - (int32_t)part.top) * (int32_t)cols + (at_x[i] >> BITS) - (int32_t)part.left;
-        for (ptrdiff_t i = 0; patch && i < size; i++) {
-            const float *p = patch + place[i];
-            const light_t down = weight[at_y[i] & (STEPS - 1)];
-            light_t sum = *(const near_t *)p * down[0] + *(const near_t *)(p + cols) * down[1];
-            sum += *(const near_t *)(p + 2 * cols) * down[2] + *(const near_t *)(p + 3 * cols) * down[3];
-            sum *= weight[at_x[i] & (STEPS - 1)];
-            out[i] = (sum[0] + sum[2]) + (sum[1] + sum[3]);
-        }
+        const patch_t patch = {room + LANES, rows * cols, cols, (int32_t)part.top, (int32_t)part.left};
+        for (ptrdiff_t r = 0; room && r < box.rows; r++)
+            for (ptrdiff_t i = 0; i < box.cols; i += LANES) {
+                lanes_t fx, fy, across[4], down[4], sum;
+                places_t at = placed(patch, at_x + r * wide + i, at_y + r * wide + i, &fx, &fy);
+                const lie_t lie = lie_of(&at);
+                cubic(fx, across);
+                cubic(fy, down);
+                if (lie == ROW)
+                    sum = bicubic(patch, at, ROW, across, down);
+                else if (lie == ROWS)
+                    sum = bicubic(patch, at, ROWS, across, down);
+                else
+                    sum = bicubic(patch, at, ANYWHERE, across, down);
+                if (i + LANES <= box.cols)
+                    *(loose_lanes_t *)(out + r * box.cols + i) = sum;
+                else
+                    for (ptrdiff_t k = 0; i + k < box.cols; k++)
+                        out[r * box.cols + i + k] = sum[k];
+            }
     }
-    const int done = at_x && patch;
     free(at_x);
-    free(patch);
-    return done;
+    free(room);
+    return at_x && room;
 }

@@ -83,7 +83,7 @@ def resample(shot: Array, transform: Transform, box: Box, table: U16) -> U16:
     (C, h, w) uint16, 65535 = full scale. Outside the photograph its edge pixels are repeated, so that a
     blur near the edge stays sane; `inside` tells which they are.
     """
-    return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), table.astype(np.float32), *transform.numbers, box)
+    return kernels.sample(np.ascontiguousarray(np.atleast_3d(shot)), table, *transform.numbers, box)
 
 
 def seen(shape: tuple[int, ...], valid: NDArray[np.bool_] | None, transform: Transform, box: Box) -> NDArray[np.bool_]:

@@ -274,7 +274,7 @@ def _read(
     size = (len(range(_STEP[0] // 2, _WINDOW, _STEP[0])), len(range(_STEP[1] // 2, _WINDOW, _STEP[1])))
     return kernels.window_samples(
         np.ascontiguousarray(shot),
-        table.astype(np.float32),
+        table,
         *transform.numbers,
         outer,
         inner,

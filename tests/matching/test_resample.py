@@ -66,6 +66,34 @@ def test_samples_agree_with_bilinear_interpolation_in_double_precision():
     assert abs(float((found - expected).mean())) < 3
 
 
+STRAIGHT = np.array([[1.0, 0.0, 7.4], [0.0, 1.0, 5.6], [0.0, 0.0, 1.0]])
+LIES = {
+    "side by side": STRAIGHT,
+    "over lines and columns": TILTED.array,
+    "in every second": np.diag([2.0, 2.0, 1.0]) @ STRAIGHT,
+    "twice": np.diag([0.5, 0.5, 1.0]) @ STRAIGHT,
+    "mirrored": np.array([[-1.0, 0.0, 199.3], [0.0, 1.0, 0.2], [0.0, 0.0, 1.0]]),
+    "down": np.array([[0.0, 1.0, 0.7], [1.0, 0.0, 9.9], [0.0, 0.0, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("matrix", LIES.values(), ids=LIES)
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint8, 1), (np.uint8, 4), (np.uint16, 3)])
+def test_samples_are_those_of_the_formula_wherever_pixels_lie(matrix, dtype, channels):
+    shot, table = noise(dtype, channels, (150, 217)), linear_table(dtype, "srgb")
+    light = np.pad(table[shot].astype(np.float32), ((0, 1), (0, 1), (0, 0)), mode="edge")
+    for box in (Box(3, 5, 43, 5 + width) for width in (1, 7, 8, 9, 83)):
+        y, x = np.mgrid[box.top : box.bottom, box.left : box.right].astype(np.float64)
+        u, v, w = (row[0] * x + row[1] * y + row[2] for row in matrix)
+        u, v = (np.clip(at * (1.0 / w), 0, last) * 256 + 0.5 for at, last in ((u, 216), (v, 149)))
+        (i, j), (fx, fy) = (v.astype(int) // 256, u.astype(int) // 256), (at.astype(int) % 256 / 256 for at in (u, v))
+        fx, fy = fx[..., None].astype(np.float32), fy[..., None].astype(np.float32)
+        upper = light[i, j] + (light[i, j + 1] - light[i, j]) * fx
+        lower = light[i + 1, j] + (light[i + 1, j + 1] - light[i + 1, j]) * fx
+        expected = (upper + (lower - upper) * fy + np.float32(0.5)).astype(np.uint16)
+        np.testing.assert_array_equal(resample(shot, Transform.of(matrix), box, table), np.moveaxis(expected, -1, 0))
+
+
 def test_the_blur_agrees_with_a_convolution_in_double_precision():
     planes = resample(noise(np.uint8), TILTED, Box(100, 100, 180, 190), linear_table(np.uint8, "srgb"))
     half = blur_weights(2.0).astype(np.float64)
