@@ -25,7 +25,7 @@ MODULES = {
     "colour": ("colour.pyx", "evidence.c", "loops.c", "sample.c", "table.c"),
     "masks": ("masks.pyx", "masks.c"),
     "matching": ("matching.pyx", "light.c", "loops.c", "registration.c", "sample.c", "table.c"),
-    "planes": ("planes.pyx", "planes.c", "smoothing.c"),
+    "planes": ("planes.pyx", "kept.c", "planes.c", "smoothing.c"),
 }
 
 

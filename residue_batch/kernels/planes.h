@@ -19,6 +19,8 @@ void least_u16(const uint16_t *codes, ptrdiff_t pixel, ptrdiff_t channel, ptrdif
 void shares_u8(const uint8_t *codes, ptrdiff_t count, float *out);
 void shares_u16(const uint16_t *codes, ptrdiff_t count, float *out);
 
+#define BLOCK 1024 /* pixels that stay in the first cache */
+#define ROUNDING 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, half to even */
 #define FULL 255.0f       /* the code of 1 */
 #define SHARE(CODE) ((float)(CODE) * 0x1.01p-8f + (float)(CODE) * 0x1.010102p-24f) /* to the last bit CODE / FULL */
 #define CODE_ONE 65536.0f /* fixed point into which codes go by whole numbers */
