@@ -186,7 +186,7 @@ INLINE void bilinear_row(patch_t patch, const int32_t *at_x, const int32_t *at_y
     }                                                                                                                  \
     for (ptrdiff_t r = 0; r < rows; r++)                                                                               \
         bilinear_row(patch, at_x + r * wide, at_y + r * wide, box.cols, CHANNELS, out + (start + r) * box.cols,        \
-                     box.rows *box.cols);
+                     box.rows * box.cols);
 
 #define DEFINE_SAMPLE(NAME, LIGHT, PIXEL)                                                                              \
     WIDEST int NAME(const PIXEL *shot, photograph_t of, const uint16_t *table, box_t box, uint16_t *out)               \
@@ -215,9 +215,10 @@ INLINE void bilinear_row(patch_t patch, const int32_t *at_x, const int32_t *at_y
                 STRIP_OF(PIXEL, LIGHT, of.channels)                                                                    \
             }                                                                                                          \
         }                                                                                                              \
+        const int done = at_x && room;                                                                                 \
         free(at_x);                                                                                                    \
         free(room);                                                                                                    \
-        return at_x && room;                                                                                           \
+        return done;                                                                                                   \
     }
 
 DEFINE_SAMPLE(sample_u8, light_u8, uint8_t)
@@ -292,7 +293,8 @@ WIDEST int cubic_window(const uint8_t *shot, photograph_t of, box_t box, float *
                         out[r * box.cols + i + k] = sum[k];
             }
     }
+    const int done = at_x && room;
     free(at_x);
     free(room);
-    return at_x && room;
+    return done;
 }
