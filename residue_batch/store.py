@@ -26,6 +26,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -151,8 +152,8 @@ def _put(file: str, parts: Sequence[bytes]) -> bytes:
         while rest:
             rest = rest[stream.write(rest) :]
         stream.truncate()
-        if hasattr(os, "posix_fadvise"):
-            # to the disk now, while other tiles are made: the board waits less at its end
+        # to the disk now, while other tiles are made: the board waits less at its end. Not all systems take advice
+        with suppress(AttributeError, OSError):
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return digested.digest()
 

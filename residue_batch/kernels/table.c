@@ -4,6 +4,7 @@
 #if defined(__GNUC__) && defined(__x86_64__) && defined(__linux__)
 #include <immintrin.h>
 
+#define REGISTERS __builtin_cpu_supports("avx512bw")
 #define AT_ONCE 32 /* pixels of three bytes */
 #define LOW 64     /* what two registers hold */
 
@@ -50,18 +51,6 @@ __attribute__((target("avx512f,avx512bw"))) static ptrdiff_t in_registers(const 
     }
     return done;
 }
-
-static ptrdiff_t quickly(const uint8_t *row, ptrdiff_t pixels, ptrdiff_t channels, const uint16_t *table, float *out,
-                         ptrdiff_t apart)
-{
-    return channels == 3 && __builtin_cpu_supports("avx512bw") ? in_registers(row, pixels, table, out, apart) : 0;
-}
-#else
-static ptrdiff_t quickly(const uint8_t *row, ptrdiff_t pixels, ptrdiff_t channels, const uint16_t *table, float *out,
-                         ptrdiff_t apart)
-{
-    return 0;
-}
 #endif
 
 /* One by one: compilers make vectors of this, which are slower. */
@@ -75,7 +64,11 @@ static ptrdiff_t quickly(const uint8_t *row, ptrdiff_t pixels, ptrdiff_t channel
 void light_u8(const uint8_t *restrict row, ptrdiff_t pixels, ptrdiff_t channels, const uint16_t *restrict table,
               float *restrict out, ptrdiff_t apart)
 {
-    ptrdiff_t i = quickly(row, pixels, channels, table, out, apart);
+    ptrdiff_t i = 0;
+#ifdef REGISTERS
+    if (channels == 3 && REGISTERS)
+        i = in_registers(row, pixels, table, out, apart);
+#endif
     if (channels == 3) {
         REST(3)
     } else {

@@ -67,7 +67,7 @@ def test_samples_agree_with_bilinear_interpolation_in_double_precision():
 
 
 STRAIGHT = np.array([[1.0, 0.0, 7.4], [0.0, 1.0, 5.6], [0.0, 0.0, 1.0]])
-LIES = {
+PLACEMENTS = {
     "side by side": STRAIGHT,
     "over lines and columns": TILTED.array,
     "in every second": np.diag([2.0, 2.0, 1.0]) @ STRAIGHT,
@@ -77,7 +77,7 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("matrix", LIES.values(), ids=LIES)
+@pytest.mark.parametrize("matrix", PLACEMENTS.values(), ids=PLACEMENTS)
 @pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint8, 1), (np.uint8, 4), (np.uint16, 3)])
 def test_samples_are_those_of_the_formula_wherever_pixels_lie(matrix, dtype, channels):
     shot, table = noise(dtype, channels, (150, 217)), linear_table(dtype, "srgb")

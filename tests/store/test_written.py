@@ -148,6 +148,15 @@ def test_the_text_of_a_marker_stays_as_it_is_or_stores_of_before_would_not_be_co
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True)
 
 
+def test_a_file_is_written_where_no_advice_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: int) -> None:
+        raise OSError("not here")
+
+    monkeypatch.setattr(os, "posix_fadvise", refused, raising=False)
+    store._put(str(tmp_path / "a"), [b"a", b"b"])
+    assert (tmp_path / "a").read_bytes() == b"ab"
+
+
 def test_a_full_disk_is_an_error_and_not_half_a_file() -> None:
     with pytest.raises(OSError, match="No space left"):
         store._put("/dev/full", [b"a" * 5000, b"b"])
