@@ -313,7 +313,7 @@ def fitted(board: Board, tally: Tally) -> Board:
 
 
 def measure(board: Board, tile: Box) -> Tally:
-    """One tile of the last pass: its numbers and thumbnails, where the board is, and its kept planes."""
+    """One tile of the last pass: its numbers and thumbnails, where the board is, and what is kept, if it is not yet."""
     setting, sources = board.setting, sources_of(board)
     program, inner = setting.program, tile.intersect(sources.scene.extent)
     box = tile if program.keep else inner
@@ -324,7 +324,7 @@ def measure(board: Board, tile: Box) -> Tally:
         tally |= measure_tile(sources, inner, here) | evidence_tile(sources, inner, here)
         if setting.folder and setting.thumb:
             tally |= thumbnail_tile(sources, inner, here, scale_of(sources.scene.extent, setting.tile, setting.thumb))
-    if setting.folder and program.keep:
+    if setting.folder and program.keep and not store.is_complete(store_path(board)):
         tally |= store.write_tile(store_path(board), layout_of(board, sources.scene.shape), tile, planes)
     return tally
 

@@ -33,9 +33,10 @@ from residue_batch.config.yaml import read
 from residue_batch.errors import ConfigError, Problem, UsageError
 from residue_batch.files import flat_field
 from residue_batch.prepare import check_scene, sets_for, setting_of
-from residue_batch.program import AS_TAKEN, BUILTINS, NO_PHASE, Key, Program, variables_of
+from residue_batch.program import AS_TAKEN, BUILTINS, NO_PHASE, Key, Program
 from residue_batch.salvage import sound_part, with_later
 from residue_batch.scene import ignored_bit
+from residue_batch.variables import variables_of
 
 KINDS = tuple(MODELS)
 FOLDER_KINDS = {"workflows": "workflow", "boards": "board_type", "lots": "lot", "clusters": "cluster"}

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from residue_batch.config import Workflow
 from residue_batch.config.document import did_you_mean
 from residue_batch.errors import Problem, WorkflowError
+from residue_batch.kernels import MOST_RADIUS
 from residue_batch.matching.resample import blur_radius
 from residue_batch.measure import MEASURES, BoundMeasure
 from residue_batch.passes import cut
@@ -24,16 +25,15 @@ from residue_batch.program import (
     NAMED,
     NO_PHASE,
     PHASES,
-    RESERVED,
     Key,
     Measured,
     Node,
     Program,
     builtin_reads,
-    variables_of,
 )
 from residue_batch.step import STEPS, Bound, Kind, ParameterError, Signature
 from residue_batch.units import Pixels, resolve
+from residue_batch.variables import clashes, variables_of
 
 MOST_BLUR = 1.5
 At = Literal["value", "key"]
@@ -51,8 +51,6 @@ def compile_program(workflow: Workflow, *, reference: str, pixel_size_um: float 
 
     Parameters
     ----------
-    workflow
-        A ``config.Workflow``.
     reference
         ``golden``, ``lot`` or ``pair``: where the clean colour comes from; ``none`` for boards as taken.
     pixel_size_um
@@ -96,10 +94,14 @@ class _Compiler:
 
     def _blur(self) -> float:
         try:
-            return resolve(self.workflow.blur, Pixels, self.pixel_size_um)
+            found = resolve(self.workflow.blur, Pixels, self.pixel_size_um)
         except ValueError as error:
             self.problem(("blur",), str(error))
             return 0.0
+        if blur_radius(MOST_BLUR * found) <= MOST_RADIUS:
+            return found
+        self.problem(("blur",), f"{found:g} px are too much: at most {MOST_RADIUS / 3 / MOST_BLUR:.1f} px")
+        return 0.0
 
     def problem(self, path: tuple[Any, ...], message: str, remedy: str = "", at: At = "value") -> None:
         self.problems.append(self.workflow.problem(path, message, remedy, at=at))
@@ -191,7 +193,21 @@ class _Compiler:
                 sound = False
             else:
                 sound &= self.check(path, "of", name, parameter.kinds)
-        return tuple(names) if sound else None
+        return self.of_one_phase(path, signature, tuple(names), len(of)) if sound else None
+
+    def of_one_phase(
+        self, path: tuple[Any, ...], signature: Signature, names: tuple[str, ...], written: int
+    ) -> tuple[str, ...] | None:
+        """Names with those that nobody wrote in the phase of those that are written, if these are of one phase."""
+        own = [name for name in names[written:] if self.per_phase(name)]
+        if not (written and own) or any(self.per_phase(name) for name in names[:written]):
+            return names
+        phases = {phase for name in names[:written] if (phase := self.split(name)[1])}
+        if len(phases) != 1:
+            why = f"{signature.name!r} also reads {own[0]!r}, of one photograph; what it is given is of both or of none"
+            self.problem((*path, "of"), why, "give it a plane of one phase, or of each")
+            return None
+        return tuple(f"{name}.{next(iter(phases))}" if name in own else name for name in names)
 
     def check(self, path: tuple[Any, ...], where: str, name: str, kinds: Iterable[Kind]) -> bool:
         """Whether the name is a plane of one of these kinds; reports it if not."""
@@ -369,19 +385,13 @@ class _Compiler:
 
     def check_names(self, measures: list[Measured]) -> None:
         """Every number of a run has a name of its own."""
-        owner = dict.fromkeys(RESERVED, "every result")
-        owner |= {o.dim: f"the values along which {m.key!r} is given" for m in measures for o in m.outputs if o.dim}
-        for m in measures:
-            for name in variables_of([m]):
-                if name in owner:
-                    message = f"{m.key!r} gives a number {name!r}, which is a name of {owner[name]}"
-                    self.problem(("measures", m.key), message, "rename the measure", at="key")
-                owner.setdefault(name, f"the measure {m.key!r}")
+        for key, name, owner in clashes(measures):
+            message = f"{key!r} gives a number {name!r}, which is a name of {owner}"
+            self.problem(("measures", key), message, "rename the measure", at="key")
 
     def check_limits(self, measures: list[Measured]) -> None:
         variables = set(variables_of(measures))
-        # a limit may be on a measure that has a mistake of its own
-        sound = len(measures) == len(self.workflow.measures)
+        sound = len(measures) == len(self.workflow.measures)  # or the limit may be on a measure with a mistake
         for name in self.workflow.limits:
             if name not in variables and sound:
                 remedy = did_you_mean(name, sorted(variables))

@@ -6,8 +6,11 @@ A number that could not be found (NaN) is outside every gate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
+
+import numpy as np
 
 from residue_batch import photo
 from residue_batch.config import Gates
@@ -142,14 +145,16 @@ def gate_light(gates: Gates, phase: str, light: Light) -> None:
         ``over_exposed``, ``under_exposed`` or ``light``.
     """
     least, most = gates.gain
-    if not least <= max(light.gain) <= most:
-        dark = max(light.gain) < least
+    gain = float(np.max(light.gain))  # NaN where any is
+    if gain < least or gain > most:
+        dark = gain < least
         raise Refusal(
             "under_exposed" if dark else "over_exposed",
-            f"the {phase} shot has {max(light.gain):.2f} times the light of the reference (gate {least:g} to {most:g})",
+            f"the {phase} shot has {gain:.2f} times the light of the reference (gate {least:g} to {most:g})",
             "expose longer" if dark else "expose less, or take a golden shot in this light",
         )
-    if light.samples and not (light.residual <= gates.max_light_residual and light.share >= gates.min_light_share):
+    found = math.isfinite(gain) and light.residual <= gates.max_light_residual
+    if not (found and light.share >= gates.min_light_share):
         raise Refusal(
             "light",
             f"the light of the {phase} shot cannot be matched: it leaves {light.residual:.2f} in log light "

@@ -21,17 +21,15 @@ from residue_batch.evidence import levels_of, width_of
 from residue_batch.program import PHASES, Measured, load_measure
 from residue_batch.sampling import ENDS, block_covariance, sampling_interval, stream
 from residue_batch.tally import ONE, Tally
+from residue_batch.variables import INTERVALS
 
-INTERVALS = ("low", "high", "sampling_low", "sampling_high")
 COMPONENTS = (
     *("measurement_before", "measurement_covariance", "measurement_after", "white_before", "white_after"),
     *("sampling_before", "sampling_covariance", "sampling_after"),
 )
 """What a lot needs of a load: variances and covariances of its errors; ``white`` is one error common to all boards."""
-AT_LEAST = "load_reduction_at_least_pct"
 _LIMIT = 1.645
 """One-sided 95 %."""
-_NOTHING = (math.nan, math.nan)
 
 
 class Limits(NamedTuple):
@@ -92,7 +90,9 @@ def intervals_of(board: Any, scene: Any, tally: Tally, values: Mapping[str, Any]
     primary = load_measure(board.setting.program)
     if primary is None or primary.phases != PHASES:
         return Intervals()
-    regions = [_region(tally, index, share) for index, share in enumerate(observable)]
+    # a load of the whole board has no other region
+    given = len(values[primary.key][0])
+    regions = [_region(tally, index, share) if index < given else None for index, share in enumerate(observable)]
     if not any(regions):
         return Intervals()
     found = _Table(board, scene, values, primary, len(regions))
@@ -235,35 +235,3 @@ class _Table:
             self._four(name, region.number, interval, sampling[place], at, len(taus))
             if tau == main:
                 self._four(f"{measured.key}_main_reduction_pct", region.number, interval, sampling[place])
-
-
-def interval_name(kind: str) -> str:
-    """What one of `INTERVALS` is, in words."""
-    end = "lower" if kind.endswith("low") else "upper"
-    return f"{end} end of the 95 % {'sampling' if kind.startswith('sampling') else 'measurement'} interval"
-
-
-def described(key: str) -> list[tuple[str, bool, str, str]]:
-    """(name, by phase, long name, unit) of the variables that only the primary load has; ``key`` is its own."""
-    change = f"{key} after - {key} before"
-    return [
-        (f"{key}_change", False, change, "1"),
-        (f"{key}_change_low", False, f"{change}, {interval_name('low')}", "1"),
-        (f"{key}_change_high", False, f"{change}, {interval_name('high')}", "1"),
-        (AT_LEAST, False, "smallest reduction, where less is left than can be detected", "%"),
-        ("load_lod", True, "limit of detection: of the board type, or of this board's budget", "1"),
-        (f"{key}_reduction_best_pct", False, "reduction if all were gone where only the after-shot has glare", "%"),
-        (
-            f"{key}_reduction_worst_pct",
-            False,
-            "reduction if none were gone where only the after-shot has glare",
-            "%",
-        ),
-        (
-            f"{key}_under_glare_pct",
-            True,
-            f"share of the {key} of this shot that lies where only the other shot has glare",
-            "%",
-        ),
-        ("unseen_pct", False, "share of the region that the before-shot does not show either", "%"),
-    ]

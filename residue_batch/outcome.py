@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from residue_batch.config import BoardType, Gates
@@ -20,6 +21,7 @@ from residue_batch.matching.quality import Quality
 from residue_batch.matching.registration import Registration
 from residue_batch.program import AFTER, BEFORE, PHASES, Measured, Program, load_measure
 from residue_batch.tally import Tally, select
+from residue_batch.variables import reductions_of
 
 Record = dict[str, Any]
 
@@ -108,7 +110,7 @@ def conclude(board: Any, scene: Any, tally: Tally, tiles: int, clock: Clock = ""
     limits = [_limits_of(setting.board_type, own) for own in found.limits or [None] * len(observable)]
     values |= found.values
     status, bound = _statuses(program, values, limits, observable)
-    _withhold(values, [not _reducible(program, values, limits[index], index) for index in range(len(status))])
+    _withhold(program, values, [not _reducible(program, values, limits[index], index) for index in range(len(status))])
     _withhold_shares(program, values, limits)
     if bound is not None:
         values["load_reduction_at_least_pct"] = bound
@@ -250,8 +252,15 @@ def _statuses(
     primary = load_measure(program)
     if primary is None or primary.phases != PHASES:
         return ["measured" if share > 0 else "unseen" for share in observable], None
-    status, bound = [], []
-    for before, after, own in zip(*values[primary.key], limits, strict=True):
+    status: list[str] = []
+    bound = []
+    # a load of the whole board says nothing of its other regions
+    loads = zip_longest(*values[primary.key], limits, observable)
+    for before, after, own, share in loads:
+        if before is None:
+            status.append("measured" if share > 0 else "unseen")
+            bound.append(math.nan)
+            continue
         least = math.nan
         # without a budget, or without a clean reference, a change counts when it can be detected: the interval of the
         # latter is that of what both shots hide
@@ -274,9 +283,10 @@ def _statuses(
     return status, bound
 
 
-def _withhold(values: dict[str, Any], hide: list[bool]) -> None:
+def _withhold(program: Program, values: dict[str, Any], hide: list[bool]) -> None:
     """No reduction, and no interval of one, where there was nothing to reduce."""
-    for name in [n for n in values if "_reduction_" in n]:
+    for name in set(reductions_of(program.measures)) & values.keys():
+        # what is given of the whole board has one region
         values[name] = [_nothing(value) if hidden else value for value, hidden in zip(values[name], hide, strict=False)]
 
 
@@ -287,7 +297,7 @@ def _withhold_shares(program: Program, values: dict[str, Any], limits: list[_Lim
     if primary is None or name not in values:
         return
     values[name] = [
-        [share if load >= own.detection[phase] else math.nan for share, load, own in zip(*row, limits, strict=True)]
+        [share if load >= own.detection[phase] else math.nan for share, load, own in zip(*row, limits, strict=False)]
         for phase, row in enumerate(zip(values[name], values[primary.key], strict=True))
     ]
 
@@ -340,7 +350,8 @@ def _tau_below_noise(program: Program, values: Mapping[str, Any], index: int) ->
         noise = values.get(f"{measured.key}_noise")
         if "main" not in parameters or noise is None:
             continue
-        here = [phase[index] for phase in noise if len(phase) > index]
+        rows = noise if measured.phases[0] else [noise]
+        here = [row[index] for row in rows if len(row) > index]
         if any(not math.isnan(sd) and parameters["main"] < NOISE_FACTOR * sd for sd in here):
             return True
     return False

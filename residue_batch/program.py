@@ -24,20 +24,6 @@ PHASES = (BEFORE, AFTER)
 NO_PHASE = ""
 
 
-RESERVED = frozenset(
-    {
-        *("board", "phase", "region", "channel", "lot", "board_type"),
-        *("outcome", "reason", "message", "remedy", "status", "flags", "shot_sha256"),
-        *("observable_pct", "observable_px", "unseen_pct", "load_reduction_at_least_pct", "load_lod"),
-        *("source", "component"),
-        *(f"light_{name}" for name in ("error", "film", "gain", "residual", "share")),
-        *(f"registration_{name}" for name in ("correlation", "displacement_px", "inliers", "matches", "perspective")),
-        *(f"registration_{name}" for name in ("residual_px", "rotation_deg", "scale", "windows")),
-    }
-)
-"""Variables that every result has: no measure may take their names."""
-
-
 class Key(NamedTuple):
     """A plane of a phase; the phase is "" for planes without one."""
 
@@ -243,19 +229,11 @@ def _canonical_node(node: Node) -> dict[str, Any]:
     return {"key": node.key, "step": bound, "inputs": node.inputs, "where": node.where, **shared}
 
 
+def primary_of(measures: Iterable[Measured]) -> Measured | None:
+    """The first load over observable pixels: the primary measure, which decides statuses."""
+    return next((m for m in measures if m.measure.name == "load" and m.inputs[0][2].plane == "observable"), None)
+
+
 def load_measure(program: Program) -> Measured | None:
-    """The first load of a program over observable pixels: the primary measure, which decides statuses."""
-    return next(
-        (m for m in program.measures if m.measure.name == "load" and m.inputs[0][2].plane == "observable"), None
-    )
-
-
-def variables_of(measures: Iterable[Measured]) -> dict[str, tuple[Measured, Output, bool]]:
-    """Result variables: name -> (measure, output, whether it is the reduction)."""
-    found = {}
-    for m in measures:
-        for output in m.outputs:
-            found[m.variable(output)] = (m, output, False)
-            if output.reducible and len(m.phases) == len(PHASES):
-                found[f"{m.variable(output)}_reduction_pct"] = (m, output, True)
-    return found
+    """The primary measure of a program."""
+    return primary_of(program.measures)

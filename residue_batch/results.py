@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from residue_batch.budget import SOURCES
 from residue_batch.canonical import canonical
-from residue_batch.intervals import COMPONENTS, INTERVALS, described, interval_name
+from residue_batch.intervals import COMPONENTS
 from residue_batch.measure import Output
 from residue_batch.outcome import FLAGS, MEASURED, REFUSED, STATUSES, load_measure
-from residue_batch.program import PHASES, RESERVED, Measured, Program, variables_of
+from residue_batch.program import PHASES, Measured, Program
+from residue_batch.variables import INTERVALS, RESERVED, clashes, described, interval_name, variables_of
 
 NOT_CLAIMED = (
     "Visible, apparent residue only, as process-control evidence: nothing is said about ionic cleanliness, about what "
@@ -64,15 +65,9 @@ _COMMENTS = (
 )
 # crc32c because a flipped bit inside a zstd frame reads as a plausible number
 _COMPRESSORS = [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}, {"name": "crc32c"}]
-# a text cell that begins with one of these is a formula to a spreadsheet
 
 Record = Mapping[str, Any]
 Floats = NDArray[np.float64]
-
-
-def reserved(program: Program) -> list[str]:
-    """Variables of a program whose names the results need for themselves."""
-    return sorted(name for name in variables_of(program.measures) if name in RESERVED)
 
 
 def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -92,7 +87,7 @@ def dataset(records: Sequence[Record], program: Program, attrs: Mapping[str, Any
     ValueError
         If a measure would take the name of a variable that every run has.
     """
-    if taken := reserved(program):
+    if taken := sorted({name for _, name, _ in clashes(program.measures)}):
         raise ValueError(f"these names belong to the results themselves: {', '.join(taken)}; rename the measure")
     rows = sorted(records, key=lambda r: (r["board"], r["key"]))
     regions_of = _regions_of(rows)
@@ -311,10 +306,6 @@ def _coded(long_name: str, meanings: Sequence[str]) -> dict[str, Any]:
 def _text(values: Iterable[str]) -> NDArray[Any]:
     """Variable-length strings: Zarr has no fixed-width ones of its own."""
     return np.array(list(values), object)
-
-
-def _dtype(values: Sequence[Any]) -> Any:
-    return object if isinstance(values[0], str) else np.float64
 
 
 # reading the codes back ---------------------------------------------------------

@@ -20,6 +20,7 @@ from residue_batch.board import Board, board_key, plan_board
 from residue_batch.engine.inline import identify, run_inline
 from residue_batch.errors import Refusal
 from residue_batch.files import PhotoFile
+from residue_batch.geometry import tiles
 from residue_batch.outcome import Record
 from residue_batch.program import PHASES
 from residue_batch.synthetic import clean_residue, photograph, plant_residue, render_board, write_shot
@@ -302,6 +303,16 @@ def test_kept_planes_and_pictures_are_written_once_each(lot: SmallLot, tmp_path:
     again = measured(lot, lot.shot(0, "before"), lot.shot(0, "after"), text, folder=str(tmp_path), tile=192)
     assert again == first, "it may be written again, over what a killed run has left"
     assert store.verify(tmp_path / f"{key}.zarr") == []
+
+
+def test_a_tile_that_is_measured_again_after_the_board_was_done_says_the_same(lot: SmallLot, tmp_path: Path) -> None:
+    """A worker that dies takes what its tasks have told with it; some run again, whatever was written."""
+    made = replace(small.setting(lot.board_type, FITTED + "keep: [opacity]\n"), folder=str(tmp_path), tile=192)
+    board = identify(small.board(made, lot.shot(0, "before"), lot.shot(0, "after")))[0]
+    done = run_inline(plan_board(board), board)
+    again = boards.measure(replace(done, record=None), next(tiles(small.SHAPE, 192)))
+    assert again["tiles"] == 1
+    assert store.verify(boards.store_path(done)) == []
 
 
 @pytest.mark.parametrize("tile", [64, 192, 1024])

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from small import EVERY_STEP, FITTED, FLUX, HALO, HEAD, LOAD, PLANES, program, workflow
 
 from residue_batch.compiler import compile_program
+from residue_batch.errors import WorkflowError
 from residue_batch.program import PHASES, Key, Program
 from residue_batch.step import STEPS, Kind, call_with
+from residue_batch.variables import variables_of
 
 # scope -------------------------------------------------------------------------------
 
@@ -48,14 +50,22 @@ measures:
 
 
 def test_a_measure_of_one_phase_runs_once_and_has_no_reduction() -> None:
-    from residue_batch.program import variables_of
-
     made = program(HEAD + PLANES + "measures:\n  load: {measure: load, of: opacity.after}\n")
-    assert made.measures[0].inputs == (
-        ("", (Key("opacity", "after"), Key("saturated", "after")), Key("observable")),
-    ) or (made.measures[0].phases != PHASES or made.measures[0].inputs[0][1][0] == made.measures[0].inputs[1][1][0])
-    if made.measures[0].phases != PHASES:
-        assert "load_reduction_pct" not in variables_of(made.measures)
+    # what it looks up itself is of the same photograph
+    assert made.measures[0].inputs == (("", (Key("opacity", "after"), Key("saturated", "after")), Key("observable")),)
+    assert "load_reduction_pct" not in variables_of(made.measures)
+
+
+def test_a_measure_that_looks_at_photographs_does_not_take_a_plane_of_neither() -> None:
+    gone = "  gone: {step: difference, of: [opacity.before, opacity.after]}\n"
+    with pytest.raises(WorkflowError, match="'load' also reads 'saturated', of one photograph"):
+        program(HEAD + PLANES + gone + "measures:\n  load: {measure: load, of: gone}\n")
+
+
+def test_a_blur_that_no_kernel_holds_is_a_mistake() -> None:
+    program(HEAD + "blur: 14 px\n" + PLANES + LOAD)
+    with pytest.raises(WorkflowError, match=r"15 px are too much: at most 14.2 px"):
+        program(HEAD + "blur: 15 px\n" + PLANES + LOAD)
 
 
 def test_the_default_where_is_what_the_photograph_shows_or_the_outline() -> None:

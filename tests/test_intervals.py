@@ -30,11 +30,12 @@ from residue_batch.budget import (
 from residue_batch.engine.inline import identify, run_inline
 from residue_batch.evidence import BLOCK, blocks_of, evidence_tile, levels_of, width_of
 from residue_batch.geometry import Box
-from residue_batch.intervals import COMPONENTS, INTERVALS
+from residue_batch.intervals import COMPONENTS
 from residue_batch.outcome import Record
 from residue_batch.sampling import FEWEST, block_covariance, sampling_interval, stream
 from residue_batch.tally import ONE, merge_all
 from residue_batch.tile import walk
+from residue_batch.variables import INTERVALS
 
 loads = st.floats(0.01, 0.5)
 errors = st.floats(1e-5, 5e-3)

@@ -142,6 +142,19 @@ def test_samples_are_those_of_the_blurred_shot(transform: Transform, inner: Box)
     assert not usable[:, across:].any()
 
 
+def test_a_blur_wider_than_the_loops_hold_is_refused() -> None:
+    light, gain = np.zeros((1, 9, 80), np.uint16), np.ones(1, np.float32)
+    widest, wider = (np.ones(kernels.MOST_RADIUS + n, np.float32) for n in (1, 2))
+    lattice, box = np.ones((1, 3, 80), np.float32), (0, 0, 9, 80)
+    assert kernels.blurred(light, widest, box).shape == light.shape
+    with pytest.raises(ValueError, match="66 weights"):
+        kernels.blurred(light, wider, box)
+    with pytest.raises(ValueError, match="66 weights"):
+        kernels.blurred_and_scaled(light, wider, lattice, 8, 0, gain)
+    with pytest.raises(ValueError, match="no weights|0 weights"):
+        kernels.blurred(light, widest[:0], box)
+
+
 def test_a_window_larger_than_the_grid_is_no_window() -> None:
     with pytest.raises(ValueError, match="larger than the grid"):
         sampled(photograph(), Transform(), Box(0, 0, 90, 90))

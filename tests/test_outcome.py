@@ -19,7 +19,7 @@ from residue_batch.board import Board, Match, opened
 from residue_batch.canonical import canonical
 from residue_batch.config import Gates
 from residue_batch.errors import Refusal, ResidueError
-from residue_batch.gates import gate_match
+from residue_batch.gates import gate_light, gate_match
 from residue_batch.geometry import Transform
 from residue_batch.matching.light import same_light
 from residue_batch.matching.registration import Registration
@@ -82,6 +82,24 @@ def test_the_frame_itself_needs_no_gate() -> None:
 
 def test_a_wider_gate_lets_more_pass() -> None:
     gate_match(GATES.model_copy(update={"max_rotation_deg": 180.0}), "after", replace(SOUND, rotation_deg=180.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"samples": 0, "share": 0.0, "residual": math.nan}, "light"),
+        ({"gain": (1.0, math.nan, 1.0)}, "light"),
+        ({"gain": (1.0, math.inf, 1.0)}, "over_exposed"),
+        ({"gain": (0.01, 0.02, 0.03)}, "under_exposed"),
+        ({"samples": 100, "residual": 9.0}, "light"),
+    ],
+)
+def test_a_light_that_was_not_found_passes_no_gate(change: dict[str, Any], reason: str) -> None:
+    own = same_light((360, 480), 3)
+    gate_light(GATES, "after", own)
+    with pytest.raises(Refusal) as caught:
+        gate_light(GATES, "after", replace(own, **change))
+    assert caught.value.reason == reason
 
 
 # two shots that cannot be compared -------------------------------------------------------
@@ -267,6 +285,36 @@ def test_without_a_load_there_is_still_a_status(lot: SmallLot, board: Board) -> 
     other = replace(board, setting=small.setting(lot.board_type, text))
     assert record(other, 0.0, 0.2)["status"] == ["measured", "measured"]
     assert record(other, 0.1, 0.2, lower=0.0)["status"] == ["measured", "unseen"]
+
+
+def with_measures(lot: SmallLot, board: Board, more: str) -> Board:
+    return with_text(lot, board, FLUX.rstrip() + "\n" + more)
+
+
+def with_text(lot: SmallLot, board: Board, text: str) -> Board:
+    return replace(board, setting=replace(board.setting, program=small.setting(lot.board_type, text).program))
+
+
+def test_an_area_of_one_photograph_is_measured_like_any(lot: SmallLot, board: Board) -> None:
+    found = record(with_measures(lot, board, "  left: {measure: area, of: opacity.after}\n"), 0.1, 0.02)
+    assert found["status"] == ["measured"] * 2
+    assert np.shape(found["values"]["left_main"]) == (2,)
+
+
+def test_a_load_of_the_whole_board_decides_the_status_of_no_other_region(lot: SmallLot, board: Board) -> None:
+    text = FLUX.replace("of: opacity}", "of: opacity, by: whole}")
+    other = with_text(lot, board, text)
+    assert record(other, 0.1, 0.2)["status"] == ["increase", "measured"]
+    assert record(other, 0.1, 0.02, lower=0.0)["status"] == ["measured", "unseen"]
+    assert record(other, 0.0, 0.0)["values"]["load_reduction_pct"] == [None]
+
+
+def test_only_reductions_are_withheld_whatever_a_measure_is_called(lot: SmallLot, board: Board) -> None:
+    other = with_measures(lot, board, "  post_reduction_check: {measure: load, of: opacity}\n")
+    found = record(other, 0.0009, 0.0002)["values"]
+    assert found["load_reduction_pct"] == found["post_reduction_check_reduction_pct"] == [None, None]
+    assert found["post_reduction_check"] == found["load"]
+    assert None not in [*found["load"][0], *found["load"][1]]
 
 
 def test_without_a_clean_reference_an_increase_has_no_percentage(board: Board) -> None:

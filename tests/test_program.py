@@ -6,9 +6,10 @@ import pytest
 from small import EVERY_STEP, FITTED, FLUX, program
 
 from residue_batch.measure import MEASURES
-from residue_batch.program import BUILTINS, PHASES, Key, variables_of
+from residue_batch.program import BUILTINS, PHASES, Key
 from residue_batch.step import STEPS
 from residue_batch.tile import MAKERS
+from residue_batch.variables import variables_of
 
 
 def test_a_key_prints_as_it_is_written() -> None:

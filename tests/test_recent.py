@@ -34,6 +34,13 @@ def test_room_is_made_before_the_next_value_is() -> None:
     assert recent.get("b", lambda: "again") == "0"
 
 
+def test_what_another_thread_makes_meanwhile_takes_no_more_room() -> None:
+    recent: Recent[str] = Recent(1)
+    # as if another thread had made "b" while "a" was made
+    assert recent.get("a", lambda: "a" + recent.get("b", lambda: "b")) == "ab"
+    assert len(recent._values) == 1
+
+
 def test_what_could_not_be_made_is_not_kept() -> None:
     recent: Recent[str] = Recent(2)
     with pytest.raises(OSError, match="gone"):

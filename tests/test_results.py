@@ -19,6 +19,7 @@ from made_up import measured, turned_away
 
 from residue_batch import results, tables
 from residue_batch.statistics import lot_summary
+from residue_batch.variables import clashes, described, variables_of
 
 RECORDS = [
     measured("0007"),
@@ -101,9 +102,19 @@ def test_measures_that_disagree_about_tau_get_a_dimension_each() -> None:
 def test_a_measure_may_not_take_a_name_of_the_results() -> None:
     program = made_up.program()
     taken = replace(program, measures=(replace(program.measures[0], key="lot"),))
-    assert results.reserved(taken) == ["lot"]
     with pytest.raises(ValueError, match="lot"):
         results.dataset([], taken, {})
+
+
+def test_no_name_of_the_results_is_free_for_a_measure() -> None:
+    """Whatever a run may say beside its measures, a measure of that name is a mistake."""
+    program = made_up.program()
+    own = variables_of(program.measures)
+    values = {name: None for name, *_ in described("load")} | {"load_reduction_pct_share": None}
+    ds = results.dataset([measured("a", values=values | {"load_uncertainty": None})], program, {})
+    for name in {*ds.variables} - own.keys():
+        other = replace(program.measures[0], key=str(name))
+        assert name in {found for _, found, _ in clashes((*program.measures, other))}, name
 
 
 def test_a_lot_without_boards_is_a_dataset() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from residue_batch.budget import SOURCES
 from residue_batch.cli.show import DASH, load, number, out, ranged, table
+from residue_batch.variables import AT_LEAST
 
 QUALITY = (
     ("correlation", "correlation", 3),
@@ -17,7 +18,6 @@ QUALITY = (
     ("film", "even film", 4),
     ("light_residual", "light residual", 4),
 )
-AT_LEAST = "load_reduction_at_least_pct"
 
 
 def show_record(record: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from residue_batch.cli.show import complain, load, number, out, plural, ranged, say, table
-from residue_batch.intervals import AT_LEAST
+from residue_batch.variables import AT_LEAST
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,6 +6,7 @@ OpenCV.
 """
 
 from residue_batch.kernels.colour import (
+    MOST_RADIUS,
     blurred,
     blurred_and_scaled,
     contrast,
@@ -44,6 +45,7 @@ from residue_batch.kernels.planes import (
 )
 
 __all__ = [
+    "MOST_RADIUS",
     "above",
     "bits_apart",
     "block_means",

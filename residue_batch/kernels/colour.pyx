@@ -55,6 +55,8 @@ cdef extern from "loops.h" nogil:
 
 include "boxes.pxi"
 
+MOST_RADIUS = BLUR_MOST
+
 
 def undifferenced(const code[:, :, ::1] differences, code[:, :, :] out):
     """Write the pixels (h, w, c) of which each is stored as its difference to the one before in its row."""
@@ -102,9 +104,9 @@ def blurred(const uint16_t[:, :, :] planes, const float[::1] weights, window, pt
     """A window of (c, h, w), blurred by a symmetric kernel given from its centre on; only each ``every``-th pixel."""
     cdef box_t here = _inside(window, planes.shape[1], planes.shape[2])
     cdef ptrdiff_t channel
-    cdef int radius = weights.shape[0] - 1
-    if every < 1 or radius < 0 or planes.strides[2] != sizeof(uint16_t):
-        raise ValueError("rows must be contiguous, there must be a weight, and every at least 1")
+    cdef int radius = _radius(weights)
+    if every < 1 or planes.strides[2] != sizeof(uint16_t):
+        raise ValueError("rows must be contiguous, and every at least 1")
     found = np.empty((planes.shape[0], (here.rows + every - 1) // every, (here.cols + every - 1) // every), np.uint16)
     cdef uint16_t[:, :, ::1] out = found
     cdef float[::1] line = np.empty(planes.shape[2] + 2 * radius, np.float32)
@@ -126,9 +128,9 @@ def blurred_and_scaled(const uint16_t[:, :, :] planes, const float[::1] weights,
     """
     cdef ptrdiff_t channel
     cdef ptrdiff_t own = factor.shape[0] > 1
-    cdef int radius = weights.shape[0] - 1
-    if radius < 0 or planes.strides[2] != sizeof(uint16_t) or gain.shape[0] != planes.shape[0]:
-        raise ValueError("rows must be contiguous, there must be a weight, and a gain for each channel")
+    cdef int radius = _radius(weights)
+    if planes.strides[2] != sizeof(uint16_t) or gain.shape[0] != planes.shape[0]:
+        raise ValueError("rows must be contiguous, and there must be a gain for each channel")
     if own and factor.shape[0] != planes.shape[0] or not factor.shape[0]:
         raise ValueError("there must be a lattice for each channel, or one")
     if factor.shape[2] != planes.shape[2] or past < 0 or (past + planes.shape[1] - 1) // apart + 2 > factor.shape[1]:

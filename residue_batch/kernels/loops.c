@@ -1,4 +1,4 @@
-/* Inner loops: one pass over a tile each, no allocation, no state.
+/* Inner loops: one pass over a tile each, no allocation, no state. A blur reaches at most BLUR_MOST pixels.
  *
  * Floating point is kept reproducible: no contraction, no re-association (the build sets
  * -ffp-contract=off and not -ffast-math), so a pixel has the same bits in any tile, with any
@@ -8,8 +8,6 @@
 
 /* ---- Gaussian blur ----------------------------------------------------------------------- */
 
-#define MOST 64 /* the largest radius of a blur */
-
 INLINE ptrdiff_t clamped(ptrdiff_t i, ptrdiff_t count) { return i < 0 ? 0 : i < count ? i : count - 1; }
 
 /* One row blurred down the columns, with its edge pixels repeated ``radius`` times on either side. */
@@ -17,7 +15,7 @@ INLINE void down(const uint16_t *restrict plane, ptrdiff_t stride, ptrdiff_t row
                  const float *restrict weights, const int radius, float *restrict line)
 {
     float *restrict sum = line + radius;
-    const uint16_t *from[2 * MOST + 1];
+    const uint16_t *from[2 * BLUR_MOST + 1];
     for (int k = -radius; k <= radius; k++)
         from[radius + k] = plane + clamped(row + k, rows) * stride;
     for (ptrdiff_t i = 0; i < cols; i++) {

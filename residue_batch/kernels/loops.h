@@ -1,4 +1,4 @@
-/* Inner loops. All arrays are C-contiguous; images are planar: (channels, rows, columns). */
+/* Inner loops. Rows are contiguous; images are planar: (channels, rows, columns). */
 #ifndef RESIDUE_LOOPS_H
 #define RESIDUE_LOOPS_H
 
@@ -13,6 +13,8 @@
 #define WIDEST
 #endif
 #define INLINE static inline __attribute__((always_inline))
+
+#define BLUR_MOST 64 /* the largest radius of a blur */
 
 typedef struct {
     ptrdiff_t top, left, rows, cols; /* in the board frame */

@@ -56,10 +56,10 @@ def window_samples(const code[:, :, ::1] shot, const uint16_t[::1] table, const 
     """
     cdef ptrdiff_t k, c, rows, cols, most = 1, down = steps[0], across = steps[1], windows = outer.shape[0]
     cdef ptrdiff_t height = shape[0], width = shape[1]
-    cdef int radius = weights.shape[0] - 1
+    cdef int radius = _radius(weights)
     cdef photograph_t photograph
     cdef box_t box, grid
-    if inner.shape[0] != windows or outer.shape[1] != 4 or inner.shape[1] != 4 or radius < 0 or down < 1 or across < 1:
+    if inner.shape[0] != windows or outer.shape[1] != 4 or inner.shape[1] != 4 or down < 1 or across < 1:
         raise ValueError("every window has two boxes of four numbers")
     for k in range(windows):
         most = max(most, (outer[k, 2] - outer[k, 0]) * (outer[k, 3] - outer[k, 1]))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from residue_batch.laps import lapped
 from residue_batch.matching.light import Light
+from residue_batch.matching.light_fit import DARK, NOISE, SPECKLE, TUKEY, UNEVEN
 from residue_batch.matching.samples import Samples, darkest
 
 F64 = NDArray[np.float64]
@@ -35,9 +36,6 @@ CONFOUNDED = 0.005
 
 _THIN = 4  # every fourth sample is enough: neighbours share their errors
 _CLUSTERS = 6  # per side of the frame
-_NOISE, _SPECKLE, _UNEVEN = 0.015, 0.004, 0.2  # as the fit weighs its misfits, in log light
-_DARK = 0.002
-_TUKEY = 4.685
 _EVEN = 0.004  # opacity: how even "clean" is
 
 
@@ -59,7 +57,7 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
     holds the light, because there is none or because it is clipped or uneven, also where contrast alone finds that
     much more or less film than the fit, which may have taken the film of a board without a clean place for exposure.
     """
-    keep = np.flatnonzero((darkest(samples.image) > _DARK / 2) & (darkest(samples.reference) > _DARK))[::_THIN]
+    keep = np.flatnonzero((darkest(samples.image) > DARK / 2) & (darkest(samples.reference) > DARK))[::_THIN]
     window = np.searchsorted(samples.starts, keep, side="right") - 1
     starts = np.flatnonzero(np.diff(window, prepend=-1))
     if len(starts) < _CLUSTERS:
@@ -102,7 +100,7 @@ def with_error(samples: Samples, white: NDArray[np.float32], light: Light) -> Li
 
 
 def _even_film(normal: F64, gain: F64, samples: float) -> float:
-    """How well contrast alone knows an even film, as opacity: one misfit of `_NOISE` for each window of ``samples``.
+    """How well contrast alone knows an even film, as opacity: one misfit of `NOISE` for each window of ``samples``.
 
     The misfits of a window are of one piece (a part that is slightly off), so they count once.
     """
@@ -112,7 +110,7 @@ def _even_film(normal: F64, gain: F64, samples: float) -> float:
     except np.linalg.LinAlgError:
         return math.nan
     variance = float(np.einsum("c,cd,d->", gain, inverse[: len(gain), : len(gain)], gain))
-    return _NOISE * math.sqrt(max(variance, 0.0) * samples)
+    return NOISE * math.sqrt(max(variance, 0.0) * samples)
 
 
 class _Normal(NamedTuple):
@@ -173,8 +171,8 @@ def _films(
         growth = np.maximum(1.0 + own * contrast, 0.2)
         slope, edge = contrast / growth, bend / growth
         left = rest - blur * edge - np.log(growth)
-        spread = 1.0 + (_SPECKLE + _UNEVEN * np.abs(own)) * slope / _NOISE
-        weight = np.square(np.clip(1.0 - np.square(left / (_TUKEY * widen * _NOISE * spread)), 0.0, None))
+        spread = 1.0 + (SPECKLE + UNEVEN * np.abs(own)) * slope / NOISE
+        weight = np.square(np.clip(1.0 - np.square(left / (TUKEY * widen * NOISE * spread)), 0.0, None))
         weight /= np.square(spread)
         power = np.add.reduceat(weight * slope * slope, starts).sum(1) + 1e-9
         film = np.maximum(film + np.add.reduceat(weight * slope * left, starts).sum(1) / power, -0.002)

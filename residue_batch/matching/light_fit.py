@@ -41,11 +41,11 @@ F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _MIN_SAMPLES = 500
-_DARK = 0.002  # linear light below which code values are too coarse for a logarithm
-_NOISE = 0.015  # scale of the misfit, in log light ...
-_SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
-_UNEVEN = 0.2  # ... plus this share of the window's film
-_TUKEY = 4.685
+DARK = 0.002  # linear light below which code values are too coarse for a logarithm
+NOISE = 0.015  # scale of the misfit, in log light ...
+SPECKLE = 0.004  # ... plus this opacity: the residue of a clean-looking window is not quite even
+UNEVEN = 0.2  # ... plus this share of the window's film
+TUKEY = 4.685
 _STEPS = (3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # how far the misfit is widened
 _LATE = 6  # steps whose mean is the solution; as many again lead from a light with a field to one without
 _SMALL = 0.1  # log light from end to end of the board: a field beyond that is a lamp, not film
@@ -128,7 +128,7 @@ class _Found(NamedTuple):
 
 
 def _problem(samples: Samples, white: F32) -> _Problem:
-    keep = (darkest(samples.image) > _DARK / 2) & (darkest(samples.reference) > _DARK)
+    keep = (darkest(samples.image) > DARK / 2) & (darkest(samples.reference) > DARK)
     if int(keep.sum()) < _MIN_SAMPLES:
         raise Refusal("light", f"{int(keep.sum())} pixels can be used for matching the light", REMEDY)
     window = np.repeat(np.arange(len(samples.starts)), np.diff([*samples.starts, len(keep)]))[keep]
@@ -204,10 +204,10 @@ def _found(problem: _Problem, state: _State, steps: Sequence[float], *, even: bo
             state.solved,
             film,
             widen,
-            _NOISE,
-            _SPECKLE,
-            _UNEVEN,
-            _TUKEY,
+            NOISE,
+            SPECKLE,
+            UNEVEN,
+            TUKEY,
         )
         state = _step(state._replace(film=film), problem.centre, sums, held, widen, even=even)
         late.append(state.solved)

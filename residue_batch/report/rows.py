@@ -7,9 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from residue_batch.intervals import AT_LEAST
 from residue_batch.results import WHOLE, flag_names, reductions, words
 from residue_batch.statistics import Verdict, verdict_of
+from residue_batch.variables import AT_LEAST
 
 if TYPE_CHECKING:
     import xarray as xr

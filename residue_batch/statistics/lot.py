@@ -21,10 +21,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from residue_batch.intervals import AT_LEAST
 from residue_batch.results import NO_REGION, REGION_STATUSES, WHOLE, flag_names, reductions, slices, words
 from residue_batch.statistics.censored import percentile
 from residue_batch.statistics.pooled import Boards, measurement, sampling
+from residue_batch.variables import AT_LEAST
 
 ALL_TYPES = "(all)"
 PERCENTILES = {"p05": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95}
@@ -151,12 +151,12 @@ def _mean(values: Floats, members: Bools, _: int) -> float:
 
 
 def _pooled(ds: xr.Dataset, name: str, collect: Callable[..., Any]) -> dict[str, Any]:
-    """The pooled reduction, and the pooled numbers before and after behind it."""
+    """The pooled reduction, of the boards that have one; the pooled numbers before and after, of all."""
     base = ds[str(ds[name].attrs["reduction_of"])]
     if "pooled_over" not in base.attrs:
         return {}
     area = ds[str(base.attrs["pooled_over"])].values
-    # boards without a reduction would dilute both sums
+    # boards without a reduction would dilute both sums of the ratio
     used = base.where(np.isfinite(ds[name]))
 
     def mean(values: Floats, members: Bools, region: int) -> float:
@@ -166,6 +166,7 @@ def _pooled(ds: xr.Dataset, name: str, collect: Callable[..., Any]) -> dict[str,
         return math.fsum(values[sound] * weights[sound]) / total if total else math.nan
 
     data = _pooled_intervals(ds, name, used, area, collect) if f"{base.name}_uncertainty" in ds else {}
+    dims, everywhere = collect(base, mean, pooled=True)
     dims, found = collect(used, mean, pooled=True)
     phase = dims.index("phase")
     before, after = found.take(0, phase), found.take(1, phase)
@@ -174,7 +175,7 @@ def _pooled(ds: xr.Dataset, name: str, collect: Callable[..., Any]) -> dict[str,
     text = base.attrs["long_name"]
     rest = tuple(d for d in dims if d != "phase")
     return data | {
-        f"{base.name}_pooled": (dims, found, {"long_name": f"{text}, over the area of all boards", "units": "1"}),
+        f"{base.name}_pooled": (dims, everywhere, {"long_name": f"{text}, over the area of all boards", "units": "1"}),
         f"{name}_pooled": (rest, reduction, {"long_name": f"pooled reduction of {text}", "units": "%"}),
     }
 

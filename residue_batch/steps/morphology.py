@@ -42,7 +42,7 @@ def reach_twice(radius: float) -> int:
 def _half_widths(radius: float, shape: Shape) -> Array:
     """How many columns to either side belong to a shape, by rows above or below."""
     k = np.arange(reach(radius) + 1)
-    inside = k[:, None] ** 2 + k[None, :] ** 2 <= radius * radius + _SLACK
+    inside = k[:, None] ** 2 + k[None, :] ** 2 <= max(radius, reach(radius)) ** 2 + _SLACK
     return inside.sum(axis=1, dtype=np.int32) - 1 if shape == "disc" else np.full(len(k), len(k) - 1, np.int32)
 
 

@@ -48,7 +48,7 @@ def _chunk(plane: Plane, *, where: Mask, low: float, high: float) -> Tally:
 
 
 def _decide(tally: Tally, *, low: float, high: float, bins: int) -> float:
-    """The level between two classes of the merged histogram; infinite without a pixel."""
+    """The level between two classes of the merged histogram; infinite without a pixel, or with one value only."""
     counts = np.zeros((_FINE // _GROUP, _GROUP), np.int64)
     for index, group in tally.items():
         counts[int(index)] = group
@@ -58,7 +58,7 @@ def _decide(tally: Tally, *, low: float, high: float, bins: int) -> float:
     values = low + found * ((high - low) / (_FINE - 1))
     first, last = float(values[0]), float(values[-1])
     if first == last:
-        return first
+        return math.inf  # one value has no two classes
     place = np.minimum((values - first) * (bins / (last - first)), bins - 1).astype(np.intp)
     histogram = np.bincount(place, counts.ravel()[found], bins)
     edges = np.linspace(first, last, bins + 1)
@@ -81,7 +81,7 @@ def _check(low: float, high: float) -> None:
 
 
 @step(
-    version=1,
+    version=2,
     fit=Fit("otsu_level", _chunk, _decide),
     check=_check,
     examples=({}, {"low": -2.0, "high": 4.0, "bins": 256}),
@@ -103,7 +103,8 @@ def otsu(
     between its smallest and its largest value; the level is the centre of the bin
     after which the variance between the two classes is largest (Otsu 1979).
     With ``fit_on: before`` the level of the uncleaned shot serves both: a level
-    of its own would find residue on a clean board too. Nothing is above where no pixel counts.
+    of its own would find residue on a clean board too. Nothing is above where
+    no pixel counts, or where all have one value.
 
     Parameters
     ----------

@@ -65,6 +65,14 @@ def test_pooled_weighs_by_area_and_load_and_mean_does_not() -> None:
     assert number(summary, "area_reduction_pct_pooled", tau=0.05) == pytest.approx(100 * (1 - 110 / 700))
 
 
+def test_what_is_left_is_pooled_over_all_boards_and_the_ratio_over_those_that_have_one() -> None:
+    none = {"load_reduction_pct": [None, None]}
+    worse = measured("b", status=["increase"] * 2, loads=[(1e-5, 0.3)] * 2, pixels=[1000, 1], values=none)
+    summary = lot_summary(made(*of([(0.1, 0.01, 1000)]), worse))
+    assert number(summary, "load_pooled", phase="after") == pytest.approx(0.155)
+    assert number(summary, "load_reduction_pct_pooled") == pytest.approx(90)
+
+
 def test_boards_without_a_reduction_are_counted_and_left_out() -> None:
     none = {"load_reduction_pct": [None, None]}
     summary = lot_summary(

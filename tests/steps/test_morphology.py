@@ -51,6 +51,13 @@ def test_a_radius_that_came_out_of_millimetres_is_not_one_pixel_short() -> None:
     np.testing.assert_array_equal(dilate(point, radius=5 - 1e-9), dilate(point, radius=5.0))
 
 
+@pytest.mark.parametrize("radius", [1, 5, 7, 30])
+def test_a_disc_out_of_millimetres_is_that_of_whole_pixels(radius: int) -> None:
+    near = radius - 9e-7
+    np.testing.assert_array_equal(dilate(MASK, radius=near), dilate(MASK, radius=float(radius)))
+    np.testing.assert_array_equal(erode(MASK, radius=near), erode(MASK, radius=float(radius)))
+
+
 def test_opening_and_closing_twice_is_once() -> None:
     for twice in (open_, close_):
         once = twice(MASK, radius=2.0)

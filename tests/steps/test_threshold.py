@@ -16,7 +16,7 @@ FRAME = (200, 300)
 RNG = np.random.default_rng(6)
 SPOTS = RNG.random(FRAME) < 0.1
 PLANE = np.where(SPOTS, RNG.normal(0.3, 0.05, FRAME), RNG.normal(0.0, 0.03, FRAME)).astype(np.float32)
-OTSU = Bound("otsu", 1, (("low", -1.0), ("high", 1.0), ("bins", 1024)))
+OTSU = Bound("otsu", 2, (("low", -1.0), ("high", 1.0), ("bins", 1024)))
 
 
 def level(plane: np.ndarray, where: np.ndarray) -> float:
@@ -48,10 +48,11 @@ def test_nothing_is_above_where_no_pixel_counts() -> None:
     assert not OTSU(PLANE, fitted=fitted, where=None, at=None, frame=None).any()
 
 
-def test_a_plane_of_one_value_is_not_above_itself() -> None:
-    even = np.full(FRAME, 0.25, np.float32)
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.2, 0.25, 0.4, 3.0])
+def test_a_plane_of_one_value_is_not_above_itself(value: float) -> None:
+    even = np.full(FRAME, value, np.float32)
     fitted = level(even, np.ones(FRAME, bool))
-    assert fitted == pytest.approx(0.25, abs=1e-4)
+    assert not OTSU(even, fitted=fitted, where=None, at=None, frame=None).any()
 
 
 def test_a_range_that_is_empty_is_refused() -> None:
