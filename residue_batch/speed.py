@@ -7,30 +7,39 @@ a folder that is gone afterwards, and what was found is laid over the archive.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from residue_batch import __version__, api
+from residue_batch import __version__, api, photo
 from residue_batch.canonical import digest
-from residue_batch.config import BoardShots, load_lot, scan
+from residue_batch.config import BoardShots, Lot, load_board_type, load_lot, load_workflow, scan, to_yaml
 from residue_batch.config.load import find
-from residue_batch.errors import UsageError
+from residue_batch.errors import Refusal, UsageError
 from residue_batch.outcome import REFUSED
-from residue_batch.prepare import sets_for
+from residue_batch.pace import (
+    FORMAT,
+    Bench,
+    Earlier,
+    Share,
+    Timed,
+    against,
+    check_alike,
+    differences,
+    document,
+    earlier,
+)
+from residue_batch.prepare import TILE, sets_for
 from residue_batch.profile import lines_of
 
 if TYPE_CHECKING:
     from residue_batch.ledger import Progress
-
-FORMAT = 1
-LOT = "bench"
 
 GROUPS: dict[str, Callable[[str, str], bool]] = {
     "read": lambda _, part: part == "read",
@@ -49,59 +58,12 @@ ONCE = "board frame"
 """Done once by each worker, not for each board."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """One kind of work, over all boards of a sample: seconds of a worker, what share of all, and at what rate.
+class BoardTime(NamedTuple):
+    """A board that was measured: when it was done, the seconds of its worker, and the pixels of both shots, MP."""
 
-    ``mp_s`` and ``mb_s`` are of the input: pixels of both shots, bytes of their files.
-    """
-
-    name: str
+    done_at: float
     seconds: float
-    cpu_s: float
-    share_pct: float
-    mp_s: float | None
-    mb_s: float | None
-
-
-@dataclass(frozen=True)
-class Timed:
-    """The sample with one number of workers; seconds by the clock.
-
-    ``board_s`` is the median board on its worker, without what a worker does
-    once; ``mp_s`` what all workers then do together. ``scaling`` is ``mp_s``
-    over that of the fewest workers.
-    """
-
-    workers: int
-    start_s: float
-    boards_s: float
-    finish_s: float
-    once_s: float
-    board_s: float
-    mp_s: float
-    scaling: float
-    peak_mb: float
-    output_mb: float
-    archive_s: float
-    shares: tuple[Share, ...]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What was measured: the machine, the sample, and a row per number of workers."""
-
-    lot: str
-    workflow: str
-    boards: int
-    archive_boards: int
-    refused: int
-    board_mp: float
-    board_mb: float
-    machine: str
-    version: str
-    runs: tuple[Timed, ...]
-    format: int = FORMAT
+    megapixels: float
 
 
 def bench(
@@ -115,6 +77,7 @@ def bench(
     tile: int | None = None,
     sets: Sequence[str] = (),
     scratch: str | Path | None = None,
+    like: Earlier | str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Bench:
     """Measure how fast a sample of a lot is measured, and project that on all of it.
@@ -122,11 +85,13 @@ def bench(
     Parameters
     ----------
     boards
-        How many boards are drawn; at least two for each worker make sense.
+        How many boards are drawn; at least four for each worker make sense.
     workers
-        Numbers of local workers, one run each; 0 is this process.
+        Numbers of local workers, one run each, the fewest first; 0 is this process.
     scratch
         Where runs are written meanwhile; default the system's temporary folder.
+    like
+        An older measurement that this one is to be compared with: refused before anything is measured if it cannot be.
     lot, workflow, board_type, executor, tile, sets, on_progress
         As for ``run``.
 
@@ -134,6 +99,7 @@ def bench(
     ------
     ConfigError, UsageError, ClusterError
     """
+    old = None if like is None else earlier(like)
     if not workers or min(workers) < 0 or boards < 1:
         raise UsageError("a benchmark needs a board, and numbers of workers that are 0 or more")
     loaded = load_lot(str(lot), sets_for(sets, "lot"))
@@ -143,11 +109,25 @@ def bench(
     if not usable:
         raise UsageError(f"lot {loaded.lot} has no board with both shots; see 'residue lot scan {lot}'")
     drawn = sorted(usable, key=lambda shots: digest(f"{shots.lot}/{shots.board}"))[:boards]
+    types = {load_board_type(shots.board_type, sets_for(sets, "board_type")).board_type for shots in drawn}
+    conditions: dict[str, Any] = {
+        "lot": loaded.lot,
+        "workflow": load_workflow(str(workflow), sets_for(sets, "workflow")).workflow,
+        "board_types": tuple(sorted(types)),
+        "sets": tuple(sets),
+        "executor": executor,
+        "tile": tile or TILE,
+    }
+    counts = sorted(set(workers))
+    if old is not None:
+        check_alike(old, conditions, counts)
+    megapixels = {shots.board: _megapixels(shots) for shots in drawn}
     size = statistics.fmean(shot_bytes(shots) for shots in drawn) / 1e6
     runs: list[Timed] = []
     with tempfile.TemporaryDirectory(prefix="residue-bench-", dir=scratch) as temporary:
-        sample = _sample(Path(temporary), drawn)
-        for count in dict.fromkeys(workers):
+        sample = _sample(Path(temporary), loaded, drawn)
+        for count in counts:
+            done_at: dict[str, float] = {}
             dataset = api.run(
                 sample,
                 workflow,
@@ -157,20 +137,19 @@ def bench(
                 tile=tile,
                 sets=[one for one in sets if not one.startswith("lot.")],
                 profile=True,
-                on_progress=on_progress,
+                on_progress=partial(_tell, done_at, on_progress),
             )
-            folder = Path(dataset.attrs["folder"])
-            refused = _refused(dataset, loaded.lot)
-            runs.append(_timed(folder, count, size, len(usable), runs))
-        name = dataset.attrs["workflow"]
-        pixels = api.profile(folder)["input_mp"] / (len(drawn) - refused)
+            measured = _measured(dataset, loaded.lot)
+            times = {board: (done_at[board], megapixels[board]) for board in measured}
+            share = len(measured) / len(drawn)
+            runs.append(_timed(Path(dataset.attrs["folder"]), count, times, size, share * len(usable), runs))
     return Bench(
-        lot=loaded.lot,
-        workflow=str(name),
+        format=FORMAT,
+        **conditions,
         boards=len(drawn),
         archive_boards=len(usable),
-        refused=refused,
-        board_mp=pixels,
+        refused=len(drawn) - len(measured),
+        board_mp=statistics.fmean(megapixels[board] for board in measured),
         board_mb=size,
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         version=__version__,
@@ -178,15 +157,33 @@ def bench(
     )
 
 
+def _tell(done_at: dict[str, float], on_progress: Callable[[Progress], None] | None, now: Progress) -> None:
+    """Remember when a board was measured, and pass the word on."""
+    if now.board and now.outcome != REFUSED:
+        done_at[now.board] = time.perf_counter()
+    if on_progress:
+        on_progress(now)
+
+
 def shot_bytes(shots: BoardShots) -> int:
     """Bytes of both files of a board."""
     return sum(path.stat().st_size for path in (shots.before, shots.after) if path is not None)
 
 
-def _sample(folder: Path, drawn: Sequence[BoardShots]) -> Path:
-    """The drawn boards as a lot of their own."""
-    with (folder / "boards.csv").open("w", newline="", encoding="utf-8") as manifest:
-        rows = csv.writer(manifest)
+def _megapixels(shots: BoardShots) -> float:
+    """Pixels of both shots, millions; of shots that cannot be read none: such a board is refused."""
+    try:
+        headers = [photo.read_header(path) for path in (shots.before, shots.after) if path is not None]
+    except Refusal:
+        return 0.0
+    return sum(header.height * header.width for header in headers) / 1e6
+
+
+def _sample(folder: Path, lot: Lot, drawn: Sequence[BoardShots]) -> Path:
+    """The drawn boards as a lot of their own, with all that the lot says but where its shots lie."""
+    manifest = folder / "boards.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
         rows.writerow(["board", "phase", "path", "sha256", "board_type"])
         for shots in drawn:
             kind = find(shots.board_type, "board_type").path
@@ -196,13 +193,15 @@ def _sample(folder: Path, drawn: Sequence[BoardShots]) -> Path:
             ):
                 assert path is not None
                 rows.writerow([shots.board, phase, path.absolute(), sha256 or "", Path(kind).absolute()])
-    lot = folder / "lot.yaml"
-    lot.write_text(f"schema: 1\nlot: {LOT}\nmanifest: boards.csv\n", encoding="utf-8")
-    return lot
+    # whatever a lot may say of its light or its shots is kept; its files are absolute since it was loaded
+    listed = lot.model_copy(update={"board_type": None, "pattern": None, "manifest": str(manifest.absolute())})
+    sample = folder / "lot.yaml"
+    sample.write_text(to_yaml(listed), encoding="utf-8")
+    return sample
 
 
-def _refused(dataset: Any, lot: str) -> int:
-    """How many boards of the sample have no number.
+def _measured(dataset: Any, lot: str) -> list[str]:
+    """The boards of the sample that have a number.
 
     Raises
     ------
@@ -211,22 +210,55 @@ def _refused(dataset: Any, lot: str) -> int:
     """
     from residue_batch.results import words
 
-    gone = [i for i, outcome in enumerate(words(dataset["outcome"])) if outcome == REFUSED]
-    if len(gone) == dataset.sizes["board"]:
-        reason, message = (str(dataset[name].values[gone[0]]) for name in ("reason", "message"))
+    outcomes = words(dataset["outcome"])
+    measured = [
+        str(name) for name, outcome in zip(dataset["board"].values, outcomes, strict=True) if outcome != REFUSED
+    ]
+    if not measured:
+        reason, message = (str(dataset[name].values[0]) for name in ("reason", "message"))
         raise UsageError(f"no board of the sample of {lot} was measured ({reason}: {message}); measure the lot first")
-    return len(gone)
+    return measured
 
 
-def _timed(folder: Path, workers: int, board_mb: float, archive: int, before: Sequence[Timed]) -> Timed:
-    """One run of the sample, from its profile."""
-    profile, lines = api.profile(folder), lines_of(folder / "run.jsonl")
-    clock, measured = profile["run_s"], profile["boards"]
-    shares = _shares(profile, board_mb * measured)
-    scenes = [sum(c[1] for name, c in line["spent"].items() if name.endswith("/scene")) for line in lines]
-    board_s = statistics.median(line["seconds"] - scene for line, scene in zip(lines, scenes, strict=True))
+def speed_of(boards: Sequence[BoardTime], workers: int, boards_s: float) -> float:
+    """MP/s of all workers together, from when each has done its first board until the last board is done.
+
+    Small boards come back several at once: those that come with the last of
+    the first ones are left out with them. Boards begun before that moment
+    count as if they had been begun then, but never as more than workers can
+    do in the seconds that the boards took them. Where nothing is left (no
+    more boards than workers, or all at once) it is all boards over ``boards_s``,
+    the seconds from the first board's begin to the last one's end.
+    """
     cores = max(workers, 1)
-    speed = cores * profile["input_mp"] / measured / board_s
+    done = sorted(boards)
+    at_once = statistics.median(board.seconds for board in done) / cores / 4
+    first = cores
+    while first < len(done) and done[first].done_at - done[first - 1].done_at < at_once:
+        first += 1
+    later = done[first:]
+    if not later:
+        return sum(board.megapixels for board in done) / boards_s
+    least = sum(board.seconds for board in later) / cores
+    seconds = max(done[-1].done_at - done[first - 1].done_at, least)
+    return sum(board.megapixels for board in later) / seconds
+
+
+def _timed(
+    folder: Path,
+    workers: int,
+    times: Mapping[str, tuple[float, float]],
+    board_mb: float,
+    archive: float,
+    before: Sequence[Timed],
+) -> Timed:
+    """One run of the sample, from its profile; ``times`` are the moment and the MP of each board that was measured."""
+    profile, lines = api.profile(folder), lines_of(folder / "run.jsonl")
+    clock = profile["run_s"]
+    boards = [BoardTime(times[line["board"]][0], line["seconds"], times[line["board"]][1]) for line in lines]
+    megapixels = sum(board.megapixels for board in boards)
+    scenes = [sum(c[1] for name, c in line["spent"].items() if name.endswith("/scene")) for line in lines]
+    speed = speed_of(boards, workers, clock["boards"])
     start = clock["prepare"] + clock["references"] + clock.get("cluster", 0.0)
     once = max(scenes)
     return Timed(
@@ -235,19 +267,19 @@ def _timed(folder: Path, workers: int, board_mb: float, archive: int, before: Se
         boards_s=clock["boards"],
         finish_s=clock["finish"],
         once_s=once,
-        board_s=board_s,
+        board_s=statistics.median(line["seconds"] - scene for line, scene in zip(lines, scenes, strict=True)),
         mp_s=speed,
         scaling=speed / before[0].mp_s if before else 1.0,
         peak_mb=profile["peak_mb"],
         output_mb=sum(file.stat().st_size for file in (folder / "boards").rglob("*") if file.is_file())
         / 1e6
-        / measured,
-        archive_s=start + once + archive * board_s / cores + clock["finish"],
-        shares=shares,
+        / len(boards),
+        archive_s=start + once + archive * megapixels / len(boards) / speed + clock["finish"],
+        shares=_shares(profile, megapixels, board_mb * len(boards)),
     )
 
 
-def _shares(profile: Mapping[str, Any], megabytes: float) -> tuple[Share, ...]:
+def _shares(profile: Mapping[str, Any], megapixels: float, megabytes: float) -> tuple[Share, ...]:
     seconds, cpu = dict.fromkeys(GROUPS, 0.0), dict.fromkeys(GROUPS, 0.0)
     for part in profile["parts"]:
         name = next(name for name, applies in GROUPS.items() if applies(part["stage"], part["part"]))
@@ -259,7 +291,7 @@ def _shares(profile: Mapping[str, Any], megabytes: float) -> tuple[Share, ...]:
             spent,
             cpu[name],
             100 * spent / profile["seconds"],
-            profile["input_mp"] / spent if name != ONCE else None,
+            megapixels / spent if name != ONCE else None,
             megabytes / spent if name in ("read", "hash", "decode") else None,
         )
         for name, spent in seconds.items()
@@ -267,70 +299,18 @@ def _shares(profile: Mapping[str, Any], megabytes: float) -> tuple[Share, ...]:
     )
 
 
-# against an older measurement -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Against:
-    """One number of two measurements; ``ratio`` is new over old, above 1 is faster."""
-
-    what: str
-    old: float
-    new: float
-    ratio: float
-    slower: bool
-
-
-def against(old_file: str | Path, new: Bench, tolerance: float) -> tuple[Against, ...]:
-    """Compare with what ``bench`` found before, as it was written with ``--json``.
-
-    Speed by number of workers is held against the tolerance (a share of 1);
-    the kinds of work of the fewest workers are told beside it.
-
-    Raises
-    ------
-    UsageError
-        If the file is no such measurement, or of something else.
-    """
-    old = _read(Path(old_file))
-    if old["workflow"] != new.workflow:
-        raise UsageError(f"{old_file} is of workflow {old['workflow']}, this is {new.workflow}; compare like with like")
-    runs = {run["workers"]: run for run in old["runs"]}
-    common = [run for run in new.runs if run.workers in runs]
-    if not common:
-        have = ", ".join(map(str, runs))
-        raise UsageError(f"{old_file} has no run with as many workers: it has {have}; give one of them with --workers")
-    found = []
-    for run in common:
-        before, ratio = runs[run.workers]["mp_s"], run.mp_s / runs[run.workers]["mp_s"]
-        found.append(Against(f"MP/s, {_workers(run.workers)}", before, run.mp_s, ratio, ratio < 1 - tolerance))
-    shares = {share["name"]: share for share in runs[common[0].workers]["shares"]}
-    for share in common[0].shares:
-        if share.mp_s and share.name in shares:
-            before = shares[share.name]["mp_s"]
-            found.append(Against(f"{share.name}, MP/s", before, share.mp_s, share.mp_s / before, slower=False))
-    return tuple(found)
-
-
-def _workers(count: int) -> str:
-    return "in this process" if count == 0 else "1 worker" if count == 1 else f"{count} workers"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        sound = found["format"] == FORMAT and all(run["mp_s"] > 0 and run["shares"] for run in found["runs"])
-        sound = sound and isinstance(found["workflow"], str)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it does not hold what 'residue bench --json' prints"
-        raise UsageError(
-            f"{path} cannot be compared with: {reason}; write it with 'residue bench LOT --json'"
-        ) from None
-    if not sound:
-        raise UsageError(f"{path} was written by another version of residue bench; measure again with this one")
-    return found
-
-
-def document(found: Bench) -> dict[str, Any]:
-    """What ``--json`` prints, and ``against`` reads."""
-    return asdict(found)
+__all__ = [
+    "GROUPS",
+    "Bench",
+    "BoardTime",
+    "Earlier",
+    "Share",
+    "Timed",
+    "against",
+    "bench",
+    "differences",
+    "document",
+    "earlier",
+    "shot_bytes",
+    "speed_of",
+]

@@ -10,7 +10,7 @@ import rich_click as click
 
 from residue_batch.cli.measuring import EXECUTORS, WORKFLOW
 from residue_batch.cli.shell import settings, shared
-from residue_batch.cli.show import complain, duration, number, out, pairs, plural, size, table, write_json
+from residue_batch.cli.show import complain, duration, number, out, pairs, plural, say, size, table, write_json
 
 SLOWER = 6
 
@@ -62,9 +62,13 @@ def bench(name: str, workflow: str, old: Path | None, tolerance: float, *, as_js
     from residue_batch import speed
     from residue_batch.cli.progress import progress
 
+    # read first: a mistyped path must not cost a measurement
+    before = speed.earlier(old) if old else None
     with progress() as on_progress:
-        found = speed.bench(name, workflow, on_progress=on_progress, **given)
-    compared = speed.against(old, found, tolerance) if old else ()
+        found = speed.bench(name, workflow, like=before, on_progress=on_progress, **given)
+    compared = speed.against(before, found, tolerance) if before else ()
+    for note in speed.differences(before, found) if before else ():
+        say(f"warning: {note}", "yellow")
     code = SLOWER if any(one.slower for one in compared) else 0
     if as_json:
         write_json({**speed.document(found), "compared": compared, "exit_code": code})
