@@ -7,7 +7,6 @@ can be made again from ``records.log``.
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +29,13 @@ from residue_batch.files import PhotoFile, read_photo
 from residue_batch.geometry import Box
 from residue_batch.ledger import JOURNAL, Ledger, Progress
 from residue_batch.outcome import REFUSED, Record
-from residue_batch.picture import plane_picture, regions_picture, write_png
+from residue_batch.picture import check_writable, plane_picture, regions_picture, write_png
 from residue_batch.prepare import Prepared, check_scene, prepare, sets_for, setting_of
 from residue_batch.profile import Phases, profile, write_profile
 from residue_batch.program import AFTER, BEFORE
 from residue_batch.references import build_reference
 from residue_batch.revisit import open_run, report, status, verdicts
-from residue_batch.versions import changed, versions
+from residue_batch.versions import begun_with, changed, versions
 from residue_batch.workers import Workers, clients, executor_of, load_ahead
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def run(
             prepared = with_references(prepared, folder, executor_of(client))
             phases.ended("references")
             ledger = Ledger(folder, prepared, on_progress, profile=profile)
-            left = _word_left(folder, prepared, ledger)
+            left = _word_left(folder, prepared)
             with left, records.Log(folder) as log, (folder / JOURNAL).open("a") as journal:
                 for done in _measured(ledger, executor, client, phases):
                     ledger.take(done, log, journal)
@@ -171,13 +170,13 @@ def _measured(ledger: Ledger, executor: str, client: Workers | None, phases: Pha
 
 
 @contextmanager
-def _word_left(folder: Path, prepared: Prepared, ledger: Ledger) -> Iterator[None]:
+def _word_left(folder: Path, prepared: Prepared) -> Iterator[None]:
     """Say in run.json when the run ends early: the same command resumes."""
     try:
         yield
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        state = {"status": "interrupted", "reason": reason, "done": len(ledger.rows())}
+        reason = ": ".join(filter(None, (type(error).__name__, str(error))))
+        state = {"status": "interrupted", "reason": reason}
         records.write_json(folder / "run.json", _head(prepared) | state)
         raise
 
@@ -190,6 +189,7 @@ def _head(prepared: Prepared) -> dict[str, Any]:
         "references": {name: found.summary for name, found in sorted(prepared.references.items())},
         "fingerprint": prepared.fingerprint,
         "versions": versions(),
+        "counts": {"boards": len(prepared.scan.boards), "unusable": len(prepared.unusable())},
     }
 
 
@@ -205,12 +205,8 @@ def _hashes(setting: Setting) -> dict[str, Any]:
 
 def _begin(folder: Path, prepared: Prepared, any_versions: bool) -> None:
     state = folder / "run.json"
-    if state.exists() and not any_versions:
-        names = changed(json.loads(state.read_text()).get("versions", {}))
-        if names:
-            raise StaleRunError(
-                f"{folder} was begun with other versions ({names}); use --any-versions or another --out"
-            )
+    if (names := changed(begun_with(state))) and not any_versions:
+        raise StaleRunError(f"{folder} was begun with other versions ({names}); use --any-versions or another --out")
     resolved = folder / "resolved"
     resolved.mkdir(exist_ok=True)
     records.write_text(resolved / "workflow.yaml", to_yaml(prepared.workflow))
@@ -347,6 +343,7 @@ def try_pair(
     loaded = load_workflow(str(workflow), sets_for(sets, "workflow"))
     if folder is not None:
         loaded = keeping_all(loaded)
+        check_writable(Path(folder))
     setting = setting_of(load_board_type(str(board_type), sets_for(sets, "board_type")), loaded, tile)
     if setting.board_type.reference == "lot" and setting.golden is None:
         message = "one pair is no lot: its reference cannot be built from it"

@@ -25,6 +25,7 @@ variance, linearised.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from residue_batch.evidence import FINE
 from residue_batch.matching.light import Light
 from residue_batch.matching.light_error import opacity_errors
+from residue_batch.measures.load import noise as noise_below_zero
 from residue_batch.sampling import ENDS
 from residue_batch.tally import ONE, Tally
 
@@ -47,6 +49,8 @@ ZERO_FILMED, FEW_CLEAN = 2e-3, 0.08
 """... and what is added where few do; it falls with the share of clean windows by this scale."""
 PATCH, CALM = 8.0, 0.04
 """px over which noise and shifted edges are even; noise far above CALM is of highlights that moved: larger ones."""
+RARE = 0.05
+"""Share of pixels below zero under which these are outliers, and do not show the noise of a clean surface."""
 GLARE = 0.06
 """Share of what metal shows beyond the rest of the region that may be light."""
 GLINT = 0.8
@@ -176,6 +180,31 @@ def glare_errors(metal: NDArray[np.int64], whole: NDArray[np.int64]) -> tuple[fl
     before, after = (GLARE * abs(m - r) * scale for m, r in zip(on_metal, beside, strict=True))
     left = min(max(beside[1] / beside[0], 0.0), 2.0) if beside[0] > 0 else 1.0
     return before, math.hypot(after, GLINT * abs(on_metal[1] - left * on_metal[0]) * scale)
+
+
+def clean_noise(own: Tally, whole: Sequence[Tally]) -> float:
+    """Standard deviation of opacity on a clean surface, for a region of one shot.
+
+    Where residue lies everywhere hardly a pixel is below zero, and those are outliers: there noise is as on the whole
+    board, or as often as the outliers are.
+
+    Parameters
+    ----------
+    own
+        The sums of ``load`` in the region.
+    whole
+        Those of the whole board, of this shot first.
+    """
+    if _share_below(own) >= RARE:
+        return noise_below_zero(own)
+    known = [noise_below_zero(sums) for sums in whole if _share_below(sums) >= RARE]
+    everywhere = math.sqrt(2 * int(own["negative_squares"]) / max(int(own["pixels"]), 1)) / ONE
+    found = max(everywhere, known[0] if known else CALM)
+    return min(found, noise_below_zero(own)) if int(own["negative"]) else found
+
+
+def _share_below(sums: Tally) -> float:
+    return int(sums["negative"]) / max(int(sums["pixels"]), 1)
 
 
 def local_error(noise: float, pixels: int) -> float:

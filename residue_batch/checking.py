@@ -382,7 +382,7 @@ def _lot(path: Path, sets: Sequence[str], facts: dict[str, Any], notes: list[str
         else:
             kinds = Counter(finding.kind for finding in found.findings)
             facts |= {"boards": len(found.boards), "usable": len(found.usable), "findings": dict(sorted(kinds.items()))}
-            if len(found.usable) < len(found.boards):
+            if len(found.usable) < len(found.boards) or not found.boards:
                 notes.append(f"'residue lot scan {path}' says why boards cannot be measured")
     if problems:
         raise ConfigError(problems)

@@ -20,7 +20,7 @@ from residue_batch.budget import SOURCES, Budget, difference_interval, reduction
 from residue_batch.evidence import levels_of, width_of
 from residue_batch.program import PHASES, Measured, load_measure
 from residue_batch.sampling import ENDS, block_covariance, sampling_interval, stream
-from residue_batch.tally import ONE, Tally
+from residue_batch.tally import ONE, Tally, select
 from residue_batch.variables import INTERVALS
 
 COMPONENTS = (
@@ -147,7 +147,7 @@ class _Table:
         before, after = (float(row[region.number]) for row in self.measured[self.primary])
         random = stream(hashlib.sha256(region.blocks.astype("<i8").tobytes()).hexdigest(), region.number)
         sampling = sampling_interval(region.blocks[1::2], region.blocks[2::2], random)
-        load = self._load(region, before, after, sampling[0])
+        load = self._load(region, tally, before, after, sampling[0])
         draws = load.draws(random)
         change = difference_interval(*draws)
         name = f"{self.primary}_reduction_pct"
@@ -165,8 +165,11 @@ class _Table:
         error = [math.hypot(a, b) for a, b in zip(load.own, load.belief, strict=True)]
         return Limits((error[0], error[1]), change, tuple(np.percentile(draws[0], ENDS).tolist()))
 
-    def _load(self, region: _Region, before: float, after: float, sampling: tuple[float, float]) -> Budget:
-        noise = [float(row[region.number]) for row in self.measured[f"{self.primary}_noise"]]
+    def _load(
+        self, region: _Region, tally: Tally, before: float, after: float, sampling: tuple[float, float]
+    ) -> Budget:
+        own, whole = ([select(tally, f"{self.primary}/{p}/{k}") for p in PHASES] for k in (region.number, 0))
+        noise = (budget.clean_noise(own[0], whole), budget.clean_noise(own[1], whole[::-1]))
         local = [budget.local_error(sd, region.pixels) for sd in noise]
         white = [float(leverage[self.channels + 5 :].sum()) for leverage in region.leverage]
         light, glare = self.light(region), budget.glare_errors(region.metal, region.blocks[:3].sum(axis=1))

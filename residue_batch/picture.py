@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from residue_batch.errors import ResidueError
+from residue_batch.errors import ResidueError, UsageError
 from residue_batch.geometry import Array, Box
 from residue_batch.program import AFTER, BEFORE, PHASES, Program
 from residue_batch.scene import GRID, ignored_bit
@@ -152,3 +153,13 @@ def write_png(path: Path, image: Array) -> None:
         raise ResidueError(f"{path}: the picture could not be encoded")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for pictures; UsageError where nothing can be written, before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}; name another folder for the planes") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} cannot be written to; name another folder for the planes")

@@ -72,7 +72,8 @@ def _boards(
     """The lot, the board type, and the boards of the lot that are of it."""
     loaded, given = load_lot(str(lot), sets_for(sets, "lot")), sets_for(sets, "board_type")
     wanted = load_board_type(str(board_type), given) if board_type is not None else None
-    if board_type is not None and loaded.board_type is None and loaded.manifest is None:
+    # all shots of a pattern are of one type, which the call names above the lot, as for a run
+    if board_type is not None and loaded.manifest is None:
         loaded = loaded.model_copy(update={"board_type": str(board_type)})
     usable = scan(loaded).usable
     types = {name: load_board_type(name, given) for name in sorted({shots.board_type for shots in usable}) if name}

@@ -76,7 +76,10 @@ def status(folder: str | Path) -> dict[str, Any]:
     path = Path(folder)
     head = state(path)
     kept, damaged = records.read(path)
-    refused = sum(record["outcome"] == REFUSED for record in kept.values())
+    counts = head.get("counts", {})
+    # boards that the scan of the lot refused have no record
+    refused = sum(record["outcome"] == REFUSED for record in kept.values()) + counts.get("unusable", 0)
+    done = len({record["board"] for record in kept.values()}) + counts.get("unusable", 0)
     seconds, last = _journal(path / JOURNAL)
     writing = records.is_locked(path)
     shown = head["status"]
@@ -88,9 +91,10 @@ def status(folder: str | Path) -> dict[str, Any]:
         "workflow": head["workflow"],
         "status": shown,
         "being_written": writing,
-        "boards": head.get("counts", {}).get("boards"),
+        "boards": counts.get("boards"),
+        "done": counts["boards"] if shown == "finished" else done,
         "recorded": len(kept),
-        "refused": head.get("counts", {}).get("refused", refused),
+        "refused": counts.get("refused", refused),
         "damaged_records": damaged,
         "seconds_per_board": round(sum(seconds) / len(seconds), 3) if seconds else None,
         "last_board_at": last,

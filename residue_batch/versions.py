@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 from residue_batch import __version__
 
@@ -22,3 +24,11 @@ def changed(before: Mapping[str, str]) -> str:
     """Which versions are no longer those of an earlier run, but Python's; '' if none."""
     now = {name: one for name, one in versions().items() if name != "python"}
     return ", ".join(f"{k} {before[k]} -> {v}" for k, v in now.items() if before.get(k, v) != v)
+
+
+def begun_with(state: Path) -> dict[str, str]:
+    """The versions that a run was begun with, from its ``run.json``; none where that is missing or damaged."""
+    try:
+        return dict(json.loads(state.read_text(encoding="utf-8"))["versions"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}

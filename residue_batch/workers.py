@@ -14,7 +14,7 @@ from residue_batch.artefacts import Execute
 from residue_batch.building import Building
 from residue_batch.config import Cluster, load_cluster
 from residue_batch.engine.inline import run_inline, set_up_process
-from residue_batch.errors import ConfigError
+from residue_batch.errors import ConfigError, UsageError
 from residue_batch.prepare import sets_for
 from residue_batch.stages import Plan
 
@@ -50,7 +50,12 @@ class Workers:
 
 @contextmanager
 def clients(workers: int | None, cluster: str | Path | Cluster | None, sets: Sequence[str]) -> Iterator[Workers | None]:
-    """The workers of a run; None to work in this process."""
+    """The workers of a run; None to work in this process.
+
+    UsageError for fewer workers than none.
+    """
+    if workers is not None and workers < 0:
+        raise UsageError(f"workers is {workers}; it may be 0, for this process, or more")
     if workers == 0:
         yield None
         return

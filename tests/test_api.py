@@ -112,6 +112,23 @@ def test_the_state_says_how_it_ended(finished: tuple[Path, Any]) -> None:
     assert pictures == {key for key, record in kept.items() if record["outcome"] == "measured"}
 
 
+def test_status_counts_boards_that_have_no_record_too(finished: tuple[Path, Any], tmp_path: Path) -> None:
+    """Seven are refused, one of them by the scan of the lot alone."""
+    folder, state = finished[0], json.loads((finished[0] / "run.json").read_text())
+    found = api.status(folder)
+    assert [found[n] for n in ("done", "boards", "refused")] == [11, 11, 7]
+    going = tmp_path / "going"
+    shutil.copytree(folder, going)
+    unusable = state["counts"]["boards"] - found["recorded"]
+    assert unusable > 0
+    counts = {"boards": state["counts"]["boards"], "unusable": unusable}
+    (going / "run.json").write_text(json.dumps({**state, "status": "running", "counts": counts}))
+    log = (going / records.LOG).read_bytes().splitlines(keepends=True)
+    (going / records.LOG).write_bytes(b"".join(log[:4]))
+    found = api.status(going)
+    assert [found[n] for n in ("status", "done", "boards")] == ["interrupted", 4 + unusable, 11]
+
+
 def test_a_record_holds_no_folder_of_this_machine(finished: tuple[Path, Any], mixed: SmallLot) -> None:
     text = (finished[0] / records.LOG).read_text()
     assert str(mixed.folder) not in text
@@ -184,6 +201,13 @@ def test_a_pair_is_measured_as_in_a_run(lot: SmallLot, tmp_path: Path) -> None:
         p.name for p in tmp_path.iterdir()
     }
     assert small.read_image(tmp_path / "opacity.before.png").shape == small.SHAPE
+
+
+def test_planes_without_a_place_are_refused_before_anything_is_measured(lot: SmallLot, tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    with pytest.raises(UsageError, match="file cannot be made: File exists; name another folder"):
+        api.try_pair(lot.board_type, tmp_path / "a.jpg", tmp_path / "b.jpg", lot.workflow, folder=taken)
 
 
 def test_a_pair_that_cannot_be_measured_is_a_refused_record(lot: SmallLot, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from small import FLUX, SmallLot
 from residue_batch import kernels
 from residue_batch.board import plan_board, sources_of
 from residue_batch.budget import (
+    CALM,
     GLINT,
     SOURCES,
     Budget,
+    clean_noise,
     difference_interval,
     glare_errors,
     hidden_error,
@@ -180,6 +182,26 @@ def test_metal_that_was_cleaned_like_the_rest_is_no_lamp_and_metal_that_was_not_
     # 1000 steps of opacity over 1000 samples too much
     assert lamp[1] == pytest.approx(GLINT * 1000 / 1000 / ONE, rel=0.05)
     assert glare_errors(np.array([0, 0, 0]), np.array([1000, 20000, 2000])) == (0.0, 0.0)
+
+
+def sums(pixels: int, negative: int, noise: float) -> dict[str, np.ndarray]:
+    squares = round(negative * (noise * ONE) ** 2)
+    return {k: np.array(v) for k, v in (("pixels", pixels), ("negative", negative), ("negative_squares", squares))}
+
+
+def test_the_few_pixels_below_zero_of_a_covered_region_are_not_its_noise() -> None:
+    whole, other = sums(10_000, 900, 0.03), sums(10_000, 4000, 0.02)
+    assert clean_noise(sums(1000, 300, 0.05), [whole, other]) == pytest.approx(0.05, rel=1e-4)
+    # half a per cent of outliers: noise as on the whole board ...
+    assert clean_noise(sums(1000, 5, 0.26), [whole, other]) == pytest.approx(0.03, rel=1e-4)
+    # ... unless they are many and far off; never more than they say themselves
+    assert clean_noise(sums(1000, 40, 0.2), [whole, other]) == pytest.approx(0.2 * math.sqrt(0.08), rel=1e-4)
+    assert clean_noise(sums(1000, 5, 0.01), [whole, other]) == pytest.approx(0.01, rel=1e-3)
+    # a board that is covered all over has the noise of its other shot
+    covered = sums(10_000, 20, 0.26)
+    assert clean_noise(covered, [covered, other]) == pytest.approx(0.02, rel=1e-4)
+    assert clean_noise(covered, [covered, covered]) == CALM
+    assert clean_noise(sums(1000, 0, 0.0), [covered, covered]) == CALM
 
 
 def a_budget(before: float, after: float, **given: Any) -> Budget:

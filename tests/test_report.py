@@ -251,6 +251,14 @@ def _risen(board: str, ratio: float, **given: Any) -> dict[str, Any]:
     return measured(board, loads=[(0.05, 0.05 * ratio)] * 2, status=["increase"] * 2, flags=flags, **given)
 
 
+def test_a_region_says_how_many_of_its_boards_have_a_number_and_how_the_others_ended() -> None:
+    found = {"status": ["measured", "before_below_lod"], "values": {"load_reduction_pct": [90.0, None]}}
+    page = render(data_of([measured("a"), measured("b", **found)]))
+    row = page[page.index('<th scope="row">chips</th>') :]
+    assert row[: row.index("</tr>")].count("1 of 2") == 1
+    assert "<dt>before below lod</dt>" in page
+
+
 def test_an_increase_that_read_the_other_way_is_a_reduction_like_the_others_is_said_to_be_exchanged() -> None:
     weak = [measured(f"B{n}", loads=[(0.05, 0.05 * left)] * 2) for n, left in enumerate((0.6, 0.65, 0.7, 0.75))]
     page = render(data_of([*weak, _risen("SWAPPED", 1.5), _risen("WORSE", 1.05)]))

@@ -212,6 +212,13 @@ def test_a_damaged_journal_costs_only_time(own: SmallLot, rubbish: bytes) -> Non
     assert measured(folder) == ["B001", "B002"]
 
 
+def test_a_damaged_run_json_is_written_new(own: SmallLot) -> None:
+    folder = run(own)
+    (folder / "run.json").write_text("{bad")
+    assert run(own) == folder
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+
+
 def test_other_versions_do_not_resume_unless_told(own: SmallLot) -> None:
     folder = run(own)
     state = json.loads((folder / "run.json").read_text())
@@ -293,7 +300,7 @@ def test_every_mistake_of_every_file_ends_the_run_before_it_starts(own: SmallLot
     assert not (own.folder / "runs").exists()
 
 
-@pytest.mark.parametrize("given", [{"executor": "fast"}, {"tile": 100}, {"tile": -64}])
+@pytest.mark.parametrize("given", [{"executor": "fast"}, {"tile": 100}, {"tile": -64}, {"workers": -1}])
 def test_wrong_arguments_are_refused(own: SmallLot, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         run(own, **given)

@@ -95,14 +95,16 @@ def _board_type(facts: Any) -> None:
     table(["  region", ">inside the outline", ">not ignored", ">area"], rows)
     out(f"  white {'assumed' if facts['white_assumed'] else 'of the patch'}: {facts['white']} (linear light)")
     if "golden_registration" in facts:
-        out(f"  golden shot in the frame: {facts['golden_registration']}")
+        told = ", ".join(f"{name} {value}" for name, value in facts["golden_registration"].items())
+        out(f"  golden shot in the frame: {told}")
     for role, darkest in facts.get("flat_field", {}).items():
         out(f"  flat field of {role}: {100 * darkest:.0f} % of the light where it is darkest")
 
 
 def _lot(facts: Any) -> None:
     if "boards" in facts:
-        out(f"  {plural(facts['boards'], 'board')}, {facts['usable']} with both shots; {facts['findings']}")
+        told = "".join(f"; {count} {kind}" for kind, count in facts["findings"].items())
+        out(f"  {plural(facts['boards'], 'board')}, {facts['usable']} with both shots{told}")
 
 
 def _cluster(facts: Any) -> None:

@@ -92,7 +92,7 @@ def lot() -> None:
 def scan(name: str, sets: tuple[str, ...], *, everything: bool, as_json: bool) -> int:
     """Which photographs make a board, and which do not, and why.
 
-    Ends with 3 if a board cannot be measured.
+    Ends with 3 if a board cannot be measured, or there is none.
     """
     from residue_batch.config import load_lot
     from residue_batch.config import scan as scan_lot
@@ -101,7 +101,7 @@ def scan(name: str, sets: tuple[str, ...], *, everything: bool, as_json: bool) -
     loaded = load_lot(name, sets_for(sets, "lot"))
     found = scan_lot(loaded)
     lacking = len(found.boards) - len(found.usable)
-    code = 3 if lacking else 0
+    code = 3 if lacking or not found.boards else 0
     if as_json:
         usable = len(found.usable)
         write_json(
@@ -118,9 +118,10 @@ def scan(name: str, sets: tuple[str, ...], *, everything: bool, as_json: bool) -
         table(["what", "board", "files", "why, and what to do"], rows)
     kinds = ("matched", "unpaired", "ambiguous", "duplicate", "unmatched")
     counts = {kind: sum(f.kind == kind for f in found.findings) for kind in kinds}
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     out(
-        f"lot {loaded.lot}: {plural(len(found.boards), 'board')}, {len(found.usable)} can be measured; "
-        + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        f"lot {loaded.lot}: {plural(len(found.boards), 'board')}, {len(found.usable)} can be measured"
+        + (f"; {told}" if told else "")
     )
     if not found.boards:
         say(f"nothing in {loaded.root} fits the pattern {loaded.pattern or ''}")

@@ -22,7 +22,8 @@ def reference() -> None:
 
 @reference.command("build")
 @click.option("--lot", required=True, metavar="LOT", help="The lot whose shots are used, before and after.")
-@click.option("--board-type", metavar="NAME", help="Which board type, if the lot has several.")
+@click.option("--board-type", metavar="NAME",
+              help="The type of every board, above what the lot says; with several in a manifest, which.")  # fmt: skip
 @click.option("--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR",
               help="Where versions are written: v1, v2 ...")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Local workers; 0: here, without Dask.")
@@ -65,8 +66,13 @@ def show(folder: Path, *, as_json: bool) -> int:
 
     Ends with 3 if it was changed since it was built.
     """
-    from residue_batch.built import read
+    from residue_batch.built import PROVENANCE, read, versions
+    from residue_batch.errors import UsageError
 
+    if not (folder / PROVENANCE).is_file():
+        named = ", ".join(str(folder / f"v{number}") for number in versions(folder))
+        remedy = f"name one of its versions: {named}" if named else "see --out of 'residue reference build'"
+        raise UsageError(f"{folder} is no built reference: there is no {PROVENANCE}; {remedy}")
     built = read(folder)
     if as_json:
         write_json({"folder": built.folder, **built.provenance, "exit_code": 0})

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from residue_batch.cli.shell import shared
-from residue_batch.cli.show import duration, out, pairs, plural, write_json
+from residue_batch.cli.show import out, pairs, plural, write_json
 
 
 @click.command
@@ -32,9 +32,9 @@ def status(folder: Path, *, as_json: bool) -> int:
         "workflow": found["workflow"],
         "status": state,
         "reason": found.get("reason", ""),
-        "boards": f"{found['recorded']}{of} recorded, {found['refused']} refused",
+        "boards": f"{found['done']}{of} done, {found['refused']} refused",
         "damaged": plural(found["damaged_records"], "record") if found["damaged_records"] else "",
-        "per board": duration(found["seconds_per_board"]) if found["seconds_per_board"] else "",
+        "per board": f"{found['seconds_per_board']:.3g} s" if found["seconds_per_board"] else "",
         "last board": found["last_board_at"] or "",
         "exit code": "" if found["exit_code"] is None else found["exit_code"],
     }

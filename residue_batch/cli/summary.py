@@ -76,6 +76,9 @@ def show_summary(summary: dict[str, Any]) -> None:
         if row["region"] == "whole" and row["board_type"] != "(all)":
             pooled = row.get(f"{primary}_pooled", math.nan)
             median, low, high = (row[f"{primary}_{k}"] for k in ("median", "p05", "p95"))
+            if math.isnan(median):
+                out(f"{primary} of {row['board_type']}: no board has one")
+                continue
             ends = (row.get(f"{primary}_pooled_{end}", math.nan) for end in ("low", "high"))
             out(f"{primary} of {row['board_type']}: pooled {ranged(pooled, *ends)}, median {number(median)} "
                 f"(5 % of boards below {number(low)}, 5 % above {number(high)})")  # fmt: skip

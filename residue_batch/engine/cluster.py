@@ -26,6 +26,9 @@ WORKER_ENVIRON = {
 }
 """What workers on this machine are started with."""
 
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers on this machine do first: Ctrl-C reaches them too, and is the command's to answer."""
+
 QUIET = {
     # every 10 ms: a tenth of the work; every 200 ms still a fortieth. A run has a profile of its own
     "distributed.worker.profile.enabled": False,
@@ -83,7 +86,8 @@ def _address(spec: Cluster) -> str:
 def _local(spec: Cluster, workers: int | None) -> LocalCluster:
     # loopback everywhere: a Dask port without TLS runs any code it is sent
     # one thread per worker: the kernels are single-threaded and hold whole photographs
-    with dask.config.set(QUIET | {"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON}):
+    begin = {"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON, "distributed.worker.preload": [DEAF]}
+    with dask.config.set(QUIET | begin):
         return LocalCluster(
             n_workers=workers or spec.workers or os.cpu_count(),
             threads_per_worker=1,

@@ -36,8 +36,8 @@ TERMS = {
     "tenth of the area under full cover. Faint haze counts by how faint it is.",
     "reduction": "100 × (1 − after / before): the share of the load that cleaning removed. 100 is everything, "
     "0 is nothing, below 0 is more than before.",
-    "pooled": "The reduction of the lot as if it were one large board: what is left on all boards over what was on "
-    "all of them. Heavily covered boards weigh more. This is the number of the lot.",
+    "pooled": "The reduction of the lot as if it were one large board: what is left on all boards that have a "
+    "reduction over what was on all of them. Heavily covered boards weigh more. This is the number of the lot.",
     "interval": "How well this number was measured: of 100 such intervals 95 hold the true one. Light, registration "
     "and noise, highlights on metal, the colour of residue and hidden area make it wide; a share is of its variance.",
     "median": "Half of the boards are better, half are worse.",

@@ -142,7 +142,7 @@ def render(data: ReportData) -> str:
         findings=[f for f in data.findings if f.kind != "matched"],
         common=sorted(common),
         meanings=meanings,
-        used={row.status for row in rows},
+        used={row.status for row in rows} | {status for row in rows for _, status, _ in row.regions},
         flagged={f for row in rows for f in row.flags} | common,
         not_claimed=NOT_CLAIMED,
         script=Markup(script),  # noqa: S704  our own file

@@ -264,6 +264,8 @@ def lot_numbers(summary: xr.Dataset, primary: str, region: str, kind: str) -> di
     for label in ("pooled", "pooled_low", "pooled_high", "pooled_sampling_low", "pooled_sampling_high", *_LABELS):
         name = f"{primary}_{label}"
         found[label] = float(here[name]) if name in here and not here[name].dims else math.nan
+    numbers = here.get(f"{primary}_n")
+    found["numbers"] = found["n"] if numbers is None or numbers.dims else int(numbers)
     base = f"{primary.removesuffix('_reduction_pct')}_pooled"
     for phase in ("before", "after"):
         found[phase] = float(here[base].sel(phase=phase)) if base in here and here[base].ndim == 1 else math.nan

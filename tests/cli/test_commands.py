@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -200,6 +201,19 @@ def test_scan_lists_what_is_wrong_with_reasons_and_remedies(residue, mixed):
     assert "3 boards, 2 can be measured" in result.stdout
     assert "B001" not in result.stdout
     assert "B001" in residue("lot", "scan", mixed.lot, "--all").stdout
+
+
+def test_a_lot_without_a_board_is_no_good_news(residue, mixed, tmp_path):
+    """A script that scans before it runs stops here."""
+    text = mixed.lot.read_text()
+    assert "pattern:" in text
+    lot = mixed.lot.with_name("astray.yaml")
+    lot.write_text(re.sub("pattern:.*", 'pattern: "nothing/{board}_{phase}.*"', text))
+    result = residue("lot", "scan", lot)
+    assert result.exit_code == 3
+    assert "0 boards, 0 can be measured" in result.stdout
+    assert "fits the pattern" in result.stderr
+    assert "says why boards cannot be measured" in residue("check", lot).output
 
 
 def test_plan_and_dry_run_say_the_same_and_write_nothing(residue, mixed, tmp_path):

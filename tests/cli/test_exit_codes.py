@@ -51,7 +51,8 @@ def test_a_pair_without_a_number_ends_with_3(residue, mixed):
     "given",
     [("run",), ("nothing",), ("run", "--executor", "magic", "x"), ("run", "x", "--tile", "7"), ("schema",),
      ("run", "no_such_lot"), ("status", "nowhere"), ("report", "nowhere"), ("steps", "glar"), ("check", "nothing"),
-     ("new", "board", "a/b"), ("try", "any_board", "no.jpg", "no.jpg"), ("lot", "scan", "no_such_lot")],
+     ("new", "board", "a/b"), ("try", "any_board", "no.jpg", "no.jpg"), ("lot", "scan", "no_such_lot"),
+     ("reference", "show", "typo")],
 )  # fmt: skip
 def test_wrong_usage_and_configuration_end_with_2(residue, given):
     result = residue(*given)

@@ -43,11 +43,11 @@ def undisturbed(lot: SmallLot, tmp_path_factory: pytest.TempPathFactory) -> Path
         return Path(dataset.attrs["folder"])
 
 
-def start(lot: SmallLot, out: Path, workers: int) -> subprocess.Popen[bytes]:
+def start(lot: SmallLot, out: Path, workers: int, stderr: Any = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     script = out.parent / "command.py"
     script.write_text(RUN)
     command = [sys.executable, "-W", "error", str(script), str(lot.lot), str(lot.workflow), str(out), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
 
 
 def kept(folder: Path) -> list[str]:
@@ -128,6 +128,25 @@ def test_a_killed_run_goes_on_where_it_was(lot: SmallLot, undisturbed: Path, tmp
     assert folder.name == undisturbed.name
     assert files(folder).keys() == files(undisturbed).keys()
     assert files(folder) == files(undisturbed)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a terminal interrupts a whole group of processes")
+def test_an_interrupt_from_the_keyboard_is_answered_by_the_command_alone(lot: SmallLot, tmp_path: Path) -> None:
+    """Ctrl-C reaches the workers too; a page of their tracebacks would hide what to do."""
+    out, said = tmp_path / "runs", tmp_path / "said"
+    with said.open("wb") as stderr:
+        command = start(lot, out, 2, stderr=stderr)
+        with command:
+            until(lambda: (folder := folder_of(out)) and len(kept(folder)) >= 1, command=command)
+            os.killpg(command.pid, signal.SIGINT)
+            command.wait(60)
+    told = said.read_text()
+    # the script's own, and no worker's
+    assert told.count("Traceback") == told.count('command.py", line') == 1
+    assert "Dask Worker" not in told
+    found = api.status(folder_of(out))
+    assert (found["status"], found["reason"], found["boards"]) == ("interrupted", "KeyboardInterrupt", BOARDS)
+    assert 1 <= found["done"] < BOARDS
 
 
 def test_a_second_command_on_a_running_lot_is_turned_away(lot: SmallLot, tmp_path: Path) -> None:
