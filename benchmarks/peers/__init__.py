@@ -15,3 +15,10 @@ The workload, on both shots of a pair, 8-bit RGB:
 A script knows nothing of this package, only ``workload``: what goes in, what comes out, and how it is
 timed. A new one needs a function ``measure(pair) -> Planes`` and one call of ``main``.
 """
+
+import os
+
+# Threads of its own cost zarr two to three times the time of one, and a way is one core or two. It reads this when it
+# is imported; the processes of pools and clusters inherit it.
+for _name in ("ZARR_THREADING__MAX_WORKERS", "ZARR_ASYNC__CONCURRENCY"):
+    os.environ.setdefault(_name, "1")

@@ -39,6 +39,9 @@ from benchmarks.peers.workload import (
     told,
 )
 
+PART = 2 * SHARD
+"""Chunks of the computation, px: whole shards are stored by one task, and less is done twice along the borders."""
+
 
 def smoothed(score: Any, valid: Any, sigma: float) -> Any:
     """A Gaussian over the valid pixels: normalised convolution."""
@@ -49,8 +52,12 @@ def smoothed(score: Any, valid: Any, sigma: float) -> Any:
 
 def signal_of(path: str) -> tuple[Any, Any, Any]:
     """Score in 8 bits, signal and valid pixels of a photograph."""
-    code = imread(path)[0].min(axis=-1).rechunk((SHARD, SHARD))
-    valid = ~binary_dilation(code > GLARE, structure=np.ones((2 * GROW + 1, 2 * GROW + 1)))
+    picture = imread(path)[0]
+    code = da.minimum(da.minimum(picture[..., 0], picture[..., 1]), picture[..., 2]).rechunk((PART, PART))
+    glare = code > GLARE
+    for side in ((2 * GROW + 1, 1), (1, 2 * GROW + 1)):  # a square in two passes
+        glare = binary_dilation(glare, structure=np.ones(side))
+    valid = ~glare
     score = (code / np.float32(255)).astype(np.float32)
     return code, smoothed(score, valid, SIGMA) - smoothed(score, valid, GROUND), valid
 
@@ -86,8 +93,8 @@ def board(pair: Pair, out: Path) -> dict[str, float]:
     low, high, holds = dask.compute(
         da.where(valid[0], signals[0], np.inf).min(), da.where(valid[0], signals[0], -np.inf).max(), valid[0].all()
     )
-    weights = None if holds else valid[0].astype(np.int64).ravel()
-    counts, edges = da.histogram(signals[0].ravel(), bins=BINS, range=(float(low), float(high)), weights=weights)
+    weights = None if holds else valid[0].astype(np.int64)
+    counts, edges = da.histogram(signals[0], bins=BINS, range=(float(low), float(high)), weights=weights)
     level = threshold_otsu(hist=(counts.compute(), (edges[:-1] + edges[1:]) / 2))
     masks = [mask_of(signal, level) for signal in signals]
     seen = valid[0] & valid[1]

@@ -40,10 +40,10 @@ def signal_of(path: str) -> tuple[Image, Image, Image]:
 
 def otsu(signal: Image, valid: Image) -> float:
     """Otsu's level: the centre of the bin that parts the valid pixels best."""
-    values = signal[valid > 0]
-    low, high = float(values.min()), float(values.max())
+    low, high, _, _ = cv2.minMaxLoc(signal, valid)
     edges = np.linspace(low, high, BINS + 1)
-    counts = np.histogram(values, edges)[0].astype(float)
+    above_all = float(np.nextafter(np.float32(high), np.float32(np.inf)))  # its last bin is open, that of Otsu is not
+    counts = cv2.calcHist([signal], [0], valid, [BINS], [low, above_all]).ravel().astype(float)
     centres = (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
     mean_below = np.cumsum(counts * centres) / np.maximum(below, 1)

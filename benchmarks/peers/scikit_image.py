@@ -1,4 +1,4 @@
-"""The workload with scikit-image and SciPy.
+"""The workload with scikit-image and SciPy, in float32.
 
 python -m benchmarks.peers.scikit_image PAIRS OUT [--workers N]
 """
@@ -16,16 +16,18 @@ from benchmarks.peers.workload import BINS, GLARE, GROUND, GROW, SIGMA, SMALLEST
 
 def smoothed(score: Image, valid: Image, sigma: float) -> Image:
     """A Gaussian over the valid pixels: normalised convolution."""
-    weight = gaussian_filter(valid.astype(float), sigma, mode="constant")
-    total = gaussian_filter(np.where(valid, score, 0.0), sigma, mode="constant")
-    return np.asarray(total / np.maximum(weight, 1e-12))
+    weight = gaussian_filter(valid.astype(np.float32), sigma, mode="constant")
+    total = gaussian_filter(np.where(valid, score, np.float32(0)), sigma, mode="constant")
+    return np.asarray(total / np.maximum(weight, np.float32(1e-12)))
 
 
 def signal_of(path: str) -> tuple[Image, Image, Image]:
     """Score in 8 bits, signal and valid pixels of a photograph."""
-    code = imread(path).min(axis=2)
+    picture = imread(path)
+    # a third of the time of picture.min(axis=2)
+    code = np.minimum(np.minimum(picture[..., 0], picture[..., 1]), picture[..., 2])
     valid = ~dilation(code > GLARE, footprint_rectangle((2 * GROW + 1, 2 * GROW + 1)))
-    score = code / 255
+    score = code / np.float32(255)
     return code, smoothed(score, valid, SIGMA) - smoothed(score, valid, GROUND), valid
 
 

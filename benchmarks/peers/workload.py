@@ -29,9 +29,6 @@ CODERS = (BloscCodec(typesize=1, cname="lz4", clevel=5, shuffle="bitshuffle", bl
 Image = NDArray[Any]
 PHASES = ("before", "after")
 
-# threads of its own cost zarr two to three times the time of one, and a way is one core or two
-zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1})
-
 
 class Pair(NamedTuple):
     """Two photographs of a board."""

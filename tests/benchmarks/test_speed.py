@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
 
 from benchmarks import plot, speed, watch
 from benchmarks.ours import main as ours
-from benchmarks.peers import floors, opencv, workload
+from benchmarks.peers import dask_image, floors, opencv, scikit_image, workload
 from benchmarks.pictures import lay_out
 from benchmarks.ways import WAYS
 from residue_batch import store
@@ -113,7 +116,62 @@ def test_png_and_tiff_hold_the_pixels_of_the_jpeg(tmp_path: Path) -> None:
     assert (pixels[0] == pixels[2]).all()
 
 
-def test_both_floors_write_sound_stores_of_the_same_planes(folder: Path, tmp_path: Path) -> None:
+def test_a_floor_decodes_into_memory_that_is_there_and_keeps_what_it_frees(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: list[str] = []
+    rooms: list[np.ndarray | None] = []
+    decoder = floors.DECODERS[".jpg"]
+    monkeypatch.setattr(floors, "set_up_process", lambda: called.append("set up"))
+    monkeypatch.setitem(floors.DECODERS, ".jpg", lambda data, out: rooms.append(out) or decoder(data, out=out))
+    place = lay_out(folder, 1, SMALL, "jpg", 3)
+    monkeypatch.setattr(sys, "argv", ["floors", str(place / "pairs.json"), str(tmp_path)])
+    floors.main()
+    assert len(json.loads(capsys.readouterr().out)["moments"]) == 3
+    assert called == ["set up"]
+    assert rooms[0] is None
+    assert len(rooms) == 6
+    assert all(np.shares_memory(room, rooms[1]) for room in rooms[1:])
+
+
+def test_otsu_of_opencv_counts_the_largest_value_and_nothing_that_is_not_valid() -> None:
+    signal = np.repeat(np.array([0, 0.3, 1, 9], np.float32), [90, 10, 50, 7])[None]
+    valid = np.where(signal < 9, 255, 0).astype(np.uint8)
+    level = scikit_image.threshold_otsu(signal[signal < 9], nbins=workload.BINS)
+    assert 0.3 < level < 1
+    assert opencv.otsu(signal, valid) == pytest.approx(level, abs=1e-6)
+
+
+def test_the_scripts_see_the_same_glare(tmp_path: Path) -> None:
+    picture = np.full((110, 120, 3), 90, np.uint8)
+    picture[[0, 30, 31], [3, 40, 119]] = 255
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(picture))
+    seen = [opencv.signal_of(str(path))[2] > 0]
+    seen += [np.asarray(script.signal_of(str(path))[2]) for script in (scikit_image, dask_image)]
+    assert np.count_nonzero(~seen[0]) == 6 * 9 + 11 * 11 + 11 * 6
+    assert (seen[0] == seen[1]).all()
+    assert (seen[0] == seen[2]).all()
+    assert dask_image.PART % workload.SHARD == 0
+
+
+def test_a_process_that_a_script_starts_writes_with_one_thread() -> None:
+    asked = "import zarr; print(zarr.config.get('threading.max_workers'), zarr.config.get('async.concurrency'))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
+
+
+def test_both_floors_write_sound_stores_of_the_same_planes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores: set[str] = set()
+    write_tile = store.write_tile
+
+    def noted(path: Path, kept: object, box: object, part: dict) -> object:
+        scores.update(str(plane.dtype) for key, plane in part.items() if key.plane == "score")
+        return write_tile(path, kept, box, part)
+
+    monkeypatch.setattr(store, "write_tile", noted)
     (pair, *_) = workload.read_pairs(lay_out(folder, 1, SMALL, "jpg", 3) / "pairs.json")
     planes = opencv.measure(pair)
     for write, path in ((floors.into_zarr, tmp_path / "a.zarr"), (floors.into_store, tmp_path / "b.zarr")):
@@ -121,6 +179,8 @@ def test_both_floors_write_sound_stores_of_the_same_planes(folder: Path, tmp_pat
     assert (zarr.open_group(tmp_path / "a.zarr")["mask"][0] == planes.mask[0]).all()
     assert store.verify(tmp_path / "b.zarr") == []
     assert (zarr.open_group(tmp_path / "b.zarr")["labels/mask/0"][1] == planes.mask[1]).all()
+    # codes, as the workload of ours hands them over
+    assert scores == {"uint8"}
 
 
 def test_speed_counts_once_a_run_has_settled() -> None:
