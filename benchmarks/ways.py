@@ -82,6 +82,8 @@ WAYS: tuple[Way, ...] = (
     _WORKLOAD[0],
     _FLUX[0],
     Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
+    Way("opencv_coarse", "OpenCV script, ground on a quarter grid", "workload", PEERS + "opencv", ("--coarse",),
+        rounds=MIDDLE),
     Way("scikit_image", "scikit-image script", "workload", PEERS + "scikit_image", rounds=SLOW),
     Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, 2, SLOW),
     *_WORKLOAD[1:],

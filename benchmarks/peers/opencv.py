@@ -1,10 +1,14 @@
 """The workload with OpenCV, in float32.
 
-python -m benchmarks.peers.opencv PAIRS OUT [--workers N]
+    python -m benchmarks.peers.opencv PAIRS OUT [--workers N] [--coarse]
+
+``--coarse`` is a shortcut that experts take: the wide Gaussian of the ground on a picture of a quarter the side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,6 +19,9 @@ from benchmarks.peers.workload import BINS, GLARE, GROUND, GROW, SIGMA, SMALLEST
 cv2.setNumThreads(1)  # a way is one core, or a pool of such
 SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * GROW + 1, 2 * GROW + 1))
 OPENING = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+CELL = 4  # px of the picture in one of the coarse ground
+
+Smooth = Callable[[Image, Image, float], Image]
 
 
 def smoothed(score: Image, weight: Image, sigma: float) -> Image:
@@ -25,7 +32,16 @@ def smoothed(score: Image, weight: Image, sigma: float) -> Image:
     return np.asarray(cv2.divide(total, np.maximum(share, np.float32(1e-12))))
 
 
-def signal_of(path: str) -> tuple[Image, Image, Image]:
+def coarse(score: Image, weight: Image, sigma: float) -> Image:
+    """The same on a coarse grid: a wide Gaussian leaves nothing that needs more."""
+    whole = score.shape[::-1]
+    grid = [-(-side // CELL) for side in whole]
+    small = [np.asarray(cv2.resize(plane, grid, interpolation=cv2.INTER_AREA)) for plane in (score, weight)]
+    blurred = smoothed(small[0], small[1], sigma / CELL)
+    return np.asarray(cv2.resize(blurred, whole, interpolation=cv2.INTER_CUBIC))
+
+
+def signal_of(path: str, ground: Smooth) -> tuple[Image, Image, Image]:
     """Score in 8 bits, signal and valid pixels of a photograph."""
     picture = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
@@ -35,7 +51,7 @@ def signal_of(path: str) -> tuple[Image, Image, Image]:
     valid = cv2.bitwise_not(glare)
     weight = valid.astype(np.float32) / 255
     score = code.astype(np.float32) / 255 * weight
-    return code, cv2.subtract(smoothed(score, weight, SIGMA), smoothed(score, weight, GROUND)), valid
+    return code, cv2.subtract(smoothed(score, weight, SIGMA), ground(score, weight, GROUND)), valid
 
 
 def otsu(signal: Image, valid: Image) -> float:
@@ -62,13 +78,13 @@ def mask_of(signal: Image, level: float) -> Image:
     return np.asarray(keep[labels])
 
 
-def measure(pair: Pair) -> Planes:
+def measure(pair: Pair, ground: Smooth = smoothed) -> Planes:
     """Both shots, with the level of the first."""
-    scores, signals, valid = zip(signal_of(pair.before), signal_of(pair.after), strict=True)
+    scores, signals, valid = zip(signal_of(pair.before, ground), signal_of(pair.after, ground), strict=True)
     level = otsu(signals[0], valid[0])
     masks = [mask_of(signal, level) for signal in signals]
     return Planes(scores, signals, masks, [v > 0 for v in valid])
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(measure, coarse=partial(measure, ground=coarse))

@@ -112,16 +112,19 @@ def read_pairs(path: Path) -> list[Pair]:
     return [Pair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def arguments() -> argparse.Namespace:
-    """What every script is told: PAIRS OUT [--workers N]."""
+def arguments(*variants: str) -> argparse.Namespace:
+    """What every script is told: PAIRS OUT [--workers N], and which of its variants, if it has some."""
     parser = argparse.ArgumentParser()
     parser.add_argument("pairs", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--workers", type=int, default=0, help="0: in this process")
+    for name in variants:
+        parser.add_argument(f"--{name}", dest="variant", action="store_const", const=name)
     return parser.parse_args()
 
 
-def main(measure: Measure) -> None:
-    """A script: a loop, or a pool."""
-    given = arguments()
-    told(every_board(measure, read_pairs(given.pairs), given.out, given.workers))
+def main(measure: Measure, **variants: Measure) -> None:
+    """A script: a loop, or a pool; a variant is chosen by an option of its name."""
+    given = arguments(*variants)
+    chosen = variants[given.variant] if variants and given.variant else measure
+    told(every_board(chosen, read_pairs(given.pairs), given.out, given.workers))

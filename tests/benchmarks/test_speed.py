@@ -43,9 +43,18 @@ def test_every_script_runs_and_the_libraries_agree(found: dict) -> None:
     assert found["lacking"] == {}
     names = {way.name for way in WAYS if way.name.startswith(("floor_", "scikit_image", "dask_image", "opencv"))}
     assert found["ways"].keys() == names | {"workload_inline", "flux_inline", "flux_pool_2"}
-    for name in ("scikit_image_pool", "dask_image", "dask_image_cluster", "opencv", "opencv_pool", "workload_inline"):
+    for name in (
+        "scikit_image_pool",
+        "dask_image",
+        "dask_image_cluster",
+        "opencv",
+        "opencv_coarse",
+        "opencv_pool",
+        "workload_inline",
+    ):
         # a lone pixel at the level is 0.01 points of such a small picture
         assert found["agreement"][name] < 0.1, name
+    assert found["agreement"]["opencv_coarse"] != found["agreement"]["opencv"]
     for way in found["ways"].values():
         assert 0 < way["first_s"] < way["wall_s"]
         assert 20 < way["process_mb"] <= way["tree_mb"]
@@ -147,7 +156,7 @@ def test_the_scripts_see_the_same_glare(tmp_path: Path) -> None:
     picture[[0, 30, 31], [3, 40, 119]] = 255
     path = tmp_path / "a.png"
     path.write_bytes(imagecodecs.png_encode(picture))
-    seen = [opencv.signal_of(str(path))[2] > 0]
+    seen = [opencv.signal_of(str(path), opencv.smoothed)[2] > 0]
     seen += [np.asarray(script.signal_of(str(path))[2]) for script in (scikit_image, dask_image)]
     assert np.count_nonzero(~seen[0]) == 6 * 9 + 11 * 11 + 11 * 6
     assert (seen[0] == seen[1]).all()
