@@ -1,13 +1,15 @@
 """Speed and memory of every way to do the same work, in one table, and the limits that hold it.
 
-    python -m benchmarks.speed [--boards 4] [--megapixels 12] [--repeat 3] [--only NAME ...] [--rounds N]
+    python -m benchmarks.speed [--boards 3] [--megapixels 12] [--repeat 3] [--only NAME ...] [--rounds N]
                                [--plantcv PYTHON] [--folder DIR] [--json FILE]
 
-Each way runs in a fresh process, in turn (A B C A B C), on the same photographs. Numbers are medians; a ratio is that
-of every turn, the median of which is held against its limit: what slows the machine for a while slows both. MP are
-input pixels of both shots; speed is that of the median board after the first third, so that no import is in it.
-``MP per CPU s`` is what one core does when it does nothing else: other work disturbs it least, so ratios are made of
-it. Ends with 1 if a limit of ``limits.csv`` is missed, or a way fails.
+Each way runs in a fresh process, in turn (A B C, C B A, A B C: what drifts cancels), on the same photographs. Numbers
+are medians; a ratio is that of every turn, the median of which is held against its limit: what slows the machine for a
+while slows both. Before each way memory is copied, to tell a busy machine from a slow way. MP are input pixels of both
+shots; speed is that of the median board after the first third, so that no import is in it. ``MP per CPU s`` is what
+one core does when it does nothing else: other work disturbs it least, so ratios are made of it. ``cores`` are those
+that were busy: CPU seconds of a board over its seconds. Ends with 1 if a limit of ``limits.csv`` is missed, or a way
+fails.
 """
 
 from __future__ import annotations
@@ -22,17 +24,19 @@ import stat
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pictures import largest_difference, lay_out
-from benchmarks.watch import FailedError, watched
+from benchmarks.watch import FailedError, copied, watched
 from benchmarks.ways import WAYS, WORKFLOWS, Way
 
 LIMITS = Path(__file__).with_name("limits.csv")
 NUMBERS = ("board_s", "board_cpu_s", "first_s", "wall_s", "tree_mb", "process_mb")
+KEPT = (*NUMBERS, "boards_s", "boards_cpu_s", "copied_gb_s")
+"""What is written of every run."""
 REFERENCE = "scikit_image"
 OPTIONAL = {"plantcv", "plantcv_runner"}
 """Not everybody has them: what cannot be run is said, and nothing is missed."""
@@ -41,18 +45,18 @@ OPTIONAL = {"plantcv", "plantcv_runner"}
 def measure(
     folder: Path,
     ways: Sequence[Way],
-    boards: int = 4,
+    boards: int = 3,
     megapixels: float = 12,
     repeat: int = 3,
     plantcv: str = sys.executable,
 ) -> dict[str, Any]:
-    """Run every way ``repeat`` times in turn, slow ones less often; ``folder`` keeps the photographs."""
+    """Run every way ``repeat`` times in turn, some only once; ``folder`` keeps the photographs."""
     runs: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
     lacking: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=folder) as written:
         for turn in range(repeat):
-            for way in ways:
-                if way.name in lacking or turn >= way.turns:
+            for way in reversed(ways) if turn % 2 else ways:
+                if way.name in lacking or (way.once and turn):
                     continue
                 print(f"{turn + 1}/{repeat} {way.label}", file=sys.stderr, flush=True)
                 try:
@@ -79,7 +83,8 @@ def _run(folder: Path, way: Way, boards: int, megapixels: float, plantcv: str, w
         else:
             given = (place / "pairs.json", out, *way.given)
         python = plantcv if way.name in OPTIONAL else sys.executable
-        return watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
+        weather = {"copied_gb_s": copied()}
+        return weather | watched(way.module, *given, boards=way.boards, python=python, workers=way.in_turn)
     finally:
         emptied(out)
 
@@ -103,12 +108,12 @@ def _numbers(way: Way, runs: Sequence[Mapping[str, Any]], megapixels: float) -> 
         "label": way.label,
         "work": way.work,
         "form": way.form,
-        "cores": way.cores,
+        "cores": medians["board_cpu_s"] / medians["board_s"],
         "boards": way.boards,
         "mp_s": 2 * megapixels / medians["board_s"],
         "mp_cpu_s": 2 * megapixels / medians["board_cpu_s"],
         "spread": [min(speeds), max(speeds)],
-        "runs": [{name: run[name] for name in NUMBERS} for run in runs],
+        "runs": [{name: run[name] for name in KEPT} for run in runs],
     }
 
 
@@ -127,9 +132,12 @@ def _agreement(runs: Mapping[str, Sequence[Mapping[str, Any]]], boards: int) -> 
 
 
 def floors_of(ways: Mapping[str, Any], form: str) -> list[float]:
-    """CPU seconds of a board by turns: the faster of the two writers, and decoding; empty if neither was run."""
+    """CPU seconds of a board by turns: the faster of the two writers, and decoding; empty if neither was run.
+
+    As many turns as both have: one of them may have failed on the way.
+    """
     writers = [_turns(ways, f"floor_{writer}_{form}", "board_cpu_s") for writer in ("zarr", "store")]
-    return [min(turn) for turn in zip(*filter(None, writers), strict=True)]
+    return [min(turn) for turn in zip(*filter(None, writers), strict=False)]
 
 
 def _turns(ways: Mapping[str, Any], name: str, key: str) -> list[float]:
@@ -137,7 +145,7 @@ def _turns(ways: Mapping[str, Any], name: str, key: str) -> list[float]:
 
 
 def over(slower: Sequence[float], faster: Sequence[float]) -> list[float]:
-    """How many times as long one takes, turn by turn; slow ways have fewer turns."""
+    """How many times as long one takes, turn by turn; some ways have one turn only."""
     return [a / b for a, b in zip(slower, faster, strict=False)]
 
 
@@ -196,13 +204,14 @@ def judged(found: Mapping[str, Any], limits: Path = LIMITS) -> list[dict[str, An
 # what is printed ------------------------------------------------------------------
 
 
-def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
+def table(found: Mapping[str, Any], limits: Sequence[Mapping[str, Any]]) -> str:
     """Readable."""
     ways = found["ways"]
     base = _turns(ways, REFERENCE, "board_cpu_s")
     head = f"{found['rendered_boards']} pairs of {found['megapixels']:g} MP, medians of {found['repeat']}"
-    lines = [f"{head}; {found['machine']}", ""]
-    columns = ("MP/s", "per core", "MP/CPU s", "spread", "x sk-image", "of floor", "MB", "first s", "points off")
+    held = f"{len(limits)} of {len(ratios(found))} limits judged"
+    lines = [f"{head}; {found['machine']}", f"{_weather(ways)}; {held}", ""]
+    columns = ("MP/s", "cores", "MP/CPU s", "spread", "x sk-image", "of floor", "MB", "first s", "points off")
     lines += [f"{'way':46}" + "".join(f"{name:>12}" for name in columns)]
     for name, way in ways.items():
         points, own = found["agreement"].get(name), _turns(ways, name, "board_cpu_s")
@@ -211,7 +220,7 @@ def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
         low, high = way["spread"]
         cells = (
             _cell(way["mp_s"], 1),
-            _cell(way["mp_s"] / way["cores"], 1),
+            _cell(way["cores"], 1),
             _cell(way["mp_cpu_s"], 1),
             f"{low:.1f}-{high:.1f}",
             _cell(statistics.median(ratio) if ratio else math.nan, 1),
@@ -231,6 +240,13 @@ def table(found: Mapping[str, Any], limits: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _weather(ways: Mapping[str, Any]) -> str:
+    speeds = [run["copied_gb_s"] for way in ways.values() for run in way["runs"]]
+    if not speeds:
+        return "no way was measured"
+    return f"memory copied at {statistics.median(speeds):.1f} ({min(speeds):.1f}-{max(speeds):.1f}) GB/s"
+
+
 def _cell(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
@@ -239,31 +255,52 @@ def _label(name: str) -> str:
     return next(way.label for way in WAYS if way.name == name)
 
 
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return int(text)
+
+
+def _chosen(only: Sequence[str] | None, rounds: int | None) -> list[Way]:
+    """The ways whose names begin like one of ``only``, with no more boards than asked for; ValueError for a typo."""
+    for name in only or ():
+        if not any(way.name.startswith(name) for way in WAYS):
+            raise ValueError(f"no way begins with '{name}'; there are {', '.join(way.name for way in WAYS)}")
+    ways = [way for way in WAYS if only is None or way.name.startswith(tuple(only))]
+    return ways if rounds is None else [replace(way, rounds=min(way.rounds, rounds)) for way in ways]
+
+
+def _write(path: Path | None, found: Mapping[str, Any]) -> None:
+    if path:
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--boards", type=int, default=4, help="pairs that are rendered; ways measure them over and over"
+        "--boards", type=_positive, default=3, help="pairs that are rendered; ways measure them over and over"
     )
     parser.add_argument("--megapixels", type=float, default=12, help="of one shot")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--rounds", type=int, help="at most so many boards for each core")
+    parser.add_argument("--repeat", type=_positive, default=3)
+    parser.add_argument("--rounds", type=_positive, help="at most so many boards of each worker after its first")
     parser.add_argument("--only", nargs="+", help="names of ways, or how they begin")
     parser.add_argument("--plantcv", default=sys.executable, metavar="PYTHON", help="of an environment with PlantCV")
     parser.add_argument("--folder", type=Path, help="keep the photographs here; default a temporary folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     given = parser.parse_args(arguments)
-    ways = [way for way in WAYS if given.only is None or way.name.startswith(tuple(given.only))]
-    if given.rounds:
-        ways = [replace(way, rounds=min(way.rounds, given.rounds)) for way in ways]
+    try:
+        ways = _chosen(given.only, given.rounds)
+    except ValueError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as temporary:
         folder = (given.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         found = measure(folder, ways, given.boards, given.megapixels, given.repeat, given.plantcv)
+    _write(given.json, found)  # before anything is made of it: minutes of measuring must not be lost
     limits = judged(found)
+    _write(given.json, found | {"limits": limits})
     print(table(found, limits))
-    if given.json:
-        given.json.write_text(json.dumps(found | {"limits": limits}, indent=1) + "\n", encoding="utf-8")
     return 0 if all(one["met"] for one in limits) and not found["lacking"].keys() - OPTIONAL else 1
 
 

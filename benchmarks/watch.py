@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 
+BLOCK = 64_000_000
+"""Bytes that are copied to feel how much of the memory others leave: more than any cache keeps."""
+
 HERE = Path(__file__).resolve().parent.parent
 EVERY = 0.05  # s between two looks
 LINES = 8
@@ -35,7 +38,18 @@ class Sample(NamedTuple):
 
 
 class FailedError(RuntimeError):
-    """The command ended with an error."""
+    """The command ended with an error, could not be started, or did not say what it has done."""
+
+
+def copied() -> float:
+    """GB/s at which memory is copied just now, the best of five: it is shared, and neighbours take from it."""
+    source, target = np.ones(BLOCK, np.uint8), np.ones(BLOCK, np.uint8)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - start)
+    return BLOCK / min(seconds) / 1e9
 
 
 def watched(module: str, *given: object, boards: int, python: str = sys.executable, workers: int = 1) -> dict[str, Any]:
@@ -46,25 +60,38 @@ def watched(module: str, *given: object, boards: int, python: str = sys.executab
     Raises
     ------
     FailedError
-        With the last lines of what it said; or if boards are missing, whatever it says.
+        With the last lines of what it said; or if boards are missing, whatever it says; or if it cannot be started.
     """
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     command = [python, "-m", module, *map(str, given)]
     start = time.time()
     # into files: nobody reads a pipe while the process is watched
     with TemporaryFile("w+") as out, TemporaryFile("w+") as errors:
-        process = subprocess.Popen(  # noqa: S603 -- our own words only
-            command, stdout=out, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
-        )
+        try:
+            process = subprocess.Popen(  # noqa: S603 -- our own words only
+                command, stdout=out, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
+            )
+        except OSError as error:
+            raise FailedError(f"{python}: {error.strerror}") from error
         samples = _samples(process)
         for file in (out, errors):
             file.seek(0)
         if process.wait():
             raise FailedError(f"{module}: " + "\n".join(errors.read().splitlines()[-LINES:]))
-        found: dict[str, Any] = json.loads(out.read().splitlines()[-1])
+        found = _told(module, out.read())
     if len(found["moments"]) != boards:
         raise FailedError(f"{module} measured {len(found['moments'])} boards of {boards}")
     return found | {"wall_s": time.time() - start} | rates(found["moments"], samples, workers)
+
+
+def _told(module: str, said: str) -> dict[str, Any]:
+    """What a command says of its boards, on its last line."""
+    last = "".join(said.splitlines()[-1:])
+    try:
+        found = json.loads(last)
+        return {"boards": dict(found["boards"]), "moments": list(found["moments"])}
+    except (ValueError, TypeError, KeyError):
+        raise FailedError(f"{module} does not say what it measured, but '{last[:80]}'") from None
 
 
 def _samples(process: subprocess.Popen[str]) -> list[Sample]:
@@ -95,15 +122,18 @@ def rates(moments: Sequence[float], samples: Sequence[Sample], workers: int) -> 
 
     That is when each worker has done its first board and a third of all are done: until then tables and report are
     loaded beside the measuring. It is the median over the boards, taken by as many at once as there are workers: what
-    else the machine does comes in bursts.
+    else the machine does comes in bursts. Every board by itself, from the end of the one before, is in two lists.
     """
+    ends = np.array([samples[0].at, *moments])
+    spent = np.interp(ends, [s.at for s in samples], [s.cpu_s for s in samples])
     first = min(max(workers, len(moments) // 3), len(moments) - 1)
-    at = np.array([samples[0].at, *moments])[first:]
-    cpu = np.interp(at, [s.at for s in samples], [s.cpu_s for s in samples])
+    at, cpu = ends[first:], spent[first:]
     together = min(workers, len(at) - 1)
     return {
         "board_s": float(np.median(at[together:] - at[:-together])) / together,
         "board_cpu_s": float(np.median(cpu[together:] - cpu[:-together])) / together,
+        "boards_s": np.diff(ends).tolist(),
+        "boards_cpu_s": np.diff(spent).tolist(),
         "first_s": moments[0] - samples[0].at,
         "tree_mb": max(s.tree for s in samples) / 1e6,
         "process_mb": max(s.largest for s in samples) / 1e6,

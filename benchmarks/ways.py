@@ -1,15 +1,12 @@
-"""Every way that is measured: what is started, on how many cores, on which pictures and how many boards."""
+"""Every way that is measured: what is started, on which pictures, how many boards and how often."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-SLOW, MIDDLE, FAST = 1, 2, 12
-"""Boards of each worker after its first, so that every way takes some ten to twenty seconds."""
-SLOW_TURNS = 2
-"""Slow ways are repeated less often: all of it shall end within ten minutes on two cores."""
+SLOW, FAST = 2, 12
+"""Boards of each worker after its first, so that fast ways take some ten seconds and slow ones meet three boards."""
 
 WORKFLOWS = {"workload": str(Path(__file__).with_name("workload.yaml")), "flux_residue": "flux_residue"}
 
@@ -19,7 +16,7 @@ class Way:
     """One line of the table.
 
     ``given`` are its arguments; ``work`` is ``floor``, ``workload`` or ``flux_residue``. ``in_turn`` boards are
-    measured at the same time.
+    measured at the same time. ``once``: in the first turn only, for slow ways that feed no limit.
     """
 
     name: str
@@ -27,20 +24,15 @@ class Way:
     work: str
     module: str
     given: tuple[str, ...] = ()
-    cores: int = 1
     rounds: int = FAST
     form: str = "jpg"
     in_turn: int = 1
+    once: bool = False
 
     @property
     def boards(self) -> int:
         """How many boards it measures: one more for each worker, which does not count."""
         return (self.rounds + 1) * self.in_turn
-
-    @property
-    def turns(self) -> int:
-        """How often it is measured at most."""
-        return SLOW_TURNS if self.rounds == SLOW else sys.maxsize
 
 
 def _floors(form: str) -> list[Way]:
@@ -68,8 +60,8 @@ def _ours(work: str, short: str, text: str) -> list[Way]:
         ("pool_2", "bare pool of 2", ("--pool", "2"), 2),
     ]
     return [
-        Way(f"{short}_{kind}", f"{text}, {where}", work, "benchmarks.ours", given, cores, in_turn=cores)
-        for kind, where, given, cores in kinds
+        Way(f"{short}_{kind}", f"{text}, {where}", work, "benchmarks.ours", given, in_turn=in_turn)
+        for kind, where, given, in_turn in kinds
     ]
 
 
@@ -81,11 +73,11 @@ WAYS: tuple[Way, ...] = (
     *_floors("jpg"),
     _WORKLOAD[0],
     _FLUX[0],
-    Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=MIDDLE),
+    Way("opencv", "OpenCV script, float32", "workload", PEERS + "opencv", rounds=SLOW),
     Way("opencv_coarse", "OpenCV script, ground on a quarter grid", "workload", PEERS + "opencv", ("--coarse",),
-        rounds=MIDDLE),
+        SLOW),
     Way("scikit_image", "scikit-image script", "workload", PEERS + "scikit_image", rounds=SLOW),
-    Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, 2, SLOW),
+    Way("dask_image", "dask-image, threads", "workload", PEERS + "dask_image", TWO, SLOW),
     *_WORKLOAD[1:],
     *_FLUX[1:],
     *(
@@ -96,10 +88,16 @@ WAYS: tuple[Way, ...] = (
             Way(f"workload_{form}", f"{OURS}{_of(form)}", "workload", "benchmarks.ours", ("--workers", "0"), form=form),
         )
     ),
-    Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, 2, MIDDLE, in_turn=2),
-    Way("scikit_image_pool", "scikit-image, Pool(2)", "workload", PEERS + "scikit_image", TWO, 2, SLOW, in_turn=2),
-    Way("dask_image_cluster", "dask-image, cluster", "workload", PEERS + "dask_image", (*TWO, "--cluster"), 2, SLOW),
-    Way("plantcv", "PlantCV script, not mask-aware", "workload", PEERS + "plantcv", rounds=MIDDLE),
-    Way("plantcv_runner", "PlantCV, its parallel runner, 2", "workload", PEERS + "plantcv_runner", TWO, 2, SLOW,
-        in_turn=2),
+    *(
+        replace(way, once=True)
+        for way in (
+            Way("opencv_pool", "OpenCV, Pool(2)", "workload", PEERS + "opencv", TWO, SLOW, in_turn=2),
+            Way("scikit_image_pool", "scikit-image, Pool(2)", "workload", PEERS + "scikit_image", TWO, SLOW, in_turn=2),
+            Way("dask_image_cluster", "dask-image, cluster", "workload", PEERS + "dask_image", (*TWO, "--cluster"),
+                SLOW),
+            Way("plantcv", "PlantCV script, not mask-aware", "workload", PEERS + "plantcv", rounds=SLOW),
+            Way("plantcv_runner", "PlantCV, its parallel runner, 2", "workload", PEERS + "plantcv_runner", TWO, SLOW,
+                in_turn=2),
+        )
+    ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,10 +19,12 @@ from benchmarks import plot, speed, watch
 from benchmarks.ours import main as ours
 from benchmarks.peers import dask_image, floors, opencv, scikit_image, workload
 from benchmarks.pictures import lay_out
-from benchmarks.ways import WAYS
+from benchmarks.ways import WAYS, Way
 from residue_batch import store
 
 SMALL = 0.3  # MP
+NAMES = [way.name for way in WAYS]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,20 @@ def found(folder: Path) -> dict:
     arguments += ["floor_", "scikit_image", "dask_image", "opencv", "workload_inline", "flux_inline", "flux_pool_2"]
     speed.main(arguments)
     return json.loads((folder / "found.json").read_text())
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, folder: Path, run: Callable[[Way, int], None], only=None) -> dict:
+    """What three turns would find, were each run to end at once with the same numbers, or as ``run`` has it."""
+    turns = dict.fromkeys(NAMES, 0)
+    numbers = dict.fromkeys(speed.KEPT, 1.0) | {"boards": {"B000": {"area_reduction_pct": 1.0}}}
+
+    def ended(_folder: Path, way: Way, *_given: object) -> dict:
+        turns[way.name] += 1
+        run(way, turns[way.name])
+        return numbers
+
+    monkeypatch.setattr(speed, "_run", ended)
+    return speed.measure(folder, speed._chosen(only, rounds=1))
 
 
 def test_every_script_runs_and_the_libraries_agree(found: dict) -> None:
@@ -57,6 +74,11 @@ def test_every_script_runs_and_the_libraries_agree(found: dict) -> None:
     assert found["agreement"]["opencv_coarse"] != found["agreement"]["opencv"]
     for way in found["ways"].values():
         assert 0 < way["first_s"] < way["wall_s"]
+        assert way["cores"] == way["board_cpu_s"] / way["board_s"] > 0.1
+        for run in way["runs"]:
+            assert len(run["boards_s"]) == len(run["boards_cpu_s"]) == way["boards"]
+            assert run["boards_s"][0] == pytest.approx(run["first_s"])
+            assert 0.1 < run["copied_gb_s"] < 1000
         assert 20 < way["process_mb"] <= way["tree_mb"]
         assert math.isfinite(way["mp_s"] * way["mp_cpu_s"])
 
@@ -68,13 +90,15 @@ def test_the_table_has_a_line_for_every_way_and_limit(found: dict) -> None:
     assert "PlantCV script, not mask-aware" in shown
     assert "No module named 'plantcv'" in shown
     assert "flux_of_floor" in shown
+    assert "memory copied at " in shown
+    assert f"; {len(speed.judged(found))} of {len(speed.ratios(found))} limits judged" in shown
 
 
 def test_the_plot_has_a_bar_for_every_way(found: dict, folder: Path) -> None:
     plot.main([str(folder / "found.json"), str(folder / "plot.svg")])
     root = ElementTree.parse(folder / "plot.svg").getroot()
-    labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    bars = [element for element in root.iter("{http://www.w3.org/2000/svg}path") if element.get("stroke-width")]
+    labels = [element.text for element in root.iter(f"{SVG}text")]
+    bars = [element for element in root.iter(f"{SVG}path") if element.get("stroke-width")]
     assert len(bars) == len(found["ways"])
     assert {way["label"] for way in found["ways"].values()} <= set(labels)
 
@@ -101,6 +125,85 @@ def test_a_limit_that_is_missed_ends_the_benchmark_with_1(
         limits.write_text(head + row.format(most=most, target=target))
         assert speed.main(["--folder", str(folder)]) == code
         assert said in capsys.readouterr().out
+
+
+def test_odd_turns_run_backwards_and_what_feeds_no_limit_runs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    found = measured(monkeypatch, tmp_path, lambda way, _: order.append(way.name))
+    once = {"opencv_pool", "scikit_image_pool", "dask_image_cluster", "plantcv", "plantcv_runner"}
+    often = [name for name in NAMES if name not in once]
+    assert order == [*NAMES, *often[::-1], *often]
+    assert {name for name, way in found["ways"].items() if len(way["runs"]) == 1} == once
+    # no limit is held against what was measured once
+    full = speed.ratios(found)
+    for name in once:
+        del found["ways"][name], found["agreement"][name]
+    assert speed.ratios(found) == full
+
+
+def test_the_slow_reference_covers_every_photograph() -> None:
+    assert next(way for way in WAYS if way.name == "scikit_image").boards >= speed.measure.__defaults__[0]
+    assert NAMES[NAMES.index("opencv") + 1] == "opencv_coarse"
+
+
+def test_a_floor_that_fails_in_a_later_turn_takes_nothing_else_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(way: Way, turn: int) -> None:
+        if way.name == "floor_zarr_jpg" and turn == 2:
+            raise watch.FailedError("the disk is full")
+
+    found = measured(monkeypatch, tmp_path, run, ["floor_", "workload_inline"])
+    assert speed.floors_of(found["ways"], "jpg") == [1.0]
+    assert "not measured: the disk is full" in speed.table(found, speed.judged(found))
+
+
+def test_what_was_measured_is_written_before_it_is_judged(
+    found: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "measure", lambda *_: found)
+    monkeypatch.setattr(speed, "judged", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        speed.main(["--folder", str(tmp_path), "--json", str(tmp_path / "found.json")])
+    assert json.loads((tmp_path / "found.json").read_text())["ways"] == found["ways"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--only", "opencv", "typo"], "no way begins with 'typo'; there are floor_none_jpg, floor_zarr_jpg, "),
+        (["--rounds", "0"], "must be 1 or more"),
+        (["--boards", "0"], "must be 1 or more"),
+        (["--repeat", "-1"], "must be 1 or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_usage_error(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        speed.main(given)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_python_that_is_not_there_is_said_and_nothing_else_is_lost(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--boards", "1", "--megapixels", str(SMALL), "--repeat", "1", "--rounds", "1", "--folder", str(folder)]
+    assert speed.main([*given, "--only", "floor_none_jpg", "plantcv", "--plantcv", "/nowhere/python"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("not measured: /nowhere/python: No such file or directory") == 2
+    assert "floor: decode  " in shown
+
+
+def test_a_way_that_says_nothing_of_its_boards_has_failed() -> None:
+    with pytest.raises(watch.FailedError, match="this does not say what it measured, but 'Namespaces are one"):
+        watch.watched("this", boards=1)
+    for said in ("", "3", "{}", "[1]", '{"boards": {}}', '{"boards": {}, "moments": 3}'):
+        with pytest.raises(watch.FailedError):
+            watch._told("a", said)
 
 
 def test_a_way_that_fails_is_said_and_ends_the_benchmark_with_1(
@@ -199,6 +302,7 @@ def test_speed_counts_once_a_run_has_settled() -> None:
     moments = [2.5, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert watch.rates(moments, samples, 2) == {
         "board_s": 1.0, "board_cpu_s": 2.0, "first_s": 2.5, "tree_mb": 100.00001, "process_mb": 60.0,
+        "boards_s": [2.5, 0.5, 1.0, 1.0, 1.0, 1.0], "boards_cpu_s": [5.0, 1.0, 2.0, 2.0, 2.0, 2.0],
     }  # fmt: skip
     assert watch.rates([0.5, *moments[1:]], samples, 1)["board_s"] == 1.0
     assert watch.rates([1.0, 3.0], samples, 1)["board_s"] == 2.0
