@@ -29,10 +29,11 @@ def kind_of(name: str, way: Mapping[str, Any]) -> str:
 
 
 def svg(found: Mapping[str, Any]) -> str:
-    """Bars on a logarithmic axis of MP per CPU second."""
+    """Bars on a logarithmic axis of MP per CPU second, each with a thin line from its slowest turn to its fastest."""
     ways = found["ways"]
-    low = 10 ** math.floor(math.log10(min(way["mp_cpu_s"] for way in ways.values())))
-    high = 10 ** math.ceil(math.log10(max(way["mp_cpu_s"] for way in ways.values())))
+    first = math.floor(math.log10(min(way["spread"][0] for way in ways.values())))
+    last = math.ceil(math.log10(max(way["spread"][1] for way in ways.values())))
+    low, high = 10.0**first, 10.0 ** max(last, first + 1)  # ways of one speed need an axis too
 
     def x(speed: float) -> float:
         return LEFT + WIDE * math.log(speed / low) / math.log(high / low)
@@ -57,11 +58,12 @@ def svg(found: Mapping[str, Any]) -> str:
         ]
     for row, (name, way) in enumerate(ways.items()):
         y = TOP + ROW * row
-        end = x(way["mp_cpu_s"])
+        end, (slowest, fastest) = x(way["mp_cpu_s"]), map(x, way["spread"])
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end" fill="#1f2328">{escape(way["label"])}</text>',
             f'<path d="M{LEFT} {y + 10}H{end:.1f}" stroke="{COLOURS[kind_of(name, way)]}" stroke-width="{ROW - 7}"/>',
-            f'<text x="{end + 5:.1f}" y="{y + 14}" fill="#59636e">{way["mp_cpu_s"]:.3g}</text>',
+            f'<line x1="{slowest:.1f}" x2="{fastest:.1f}" y1="{y + 10}" y2="{y + 10}" stroke="#1f2328"/>',
+            f'<text x="{fastest + 5:.1f}" y="{y + 14}" fill="#59636e">{way["mp_cpu_s"]:.3g}</text>',
         ]
     for row, kind in enumerate(legend):
         y = bottom + 12 + 18 * row
@@ -78,7 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("found", type=Path)
     parser.add_argument("plot", type=Path)
     given = parser.parse_args(arguments)
-    given.plot.write_text(svg(json.loads(given.found.read_text(encoding="utf-8"))), encoding="utf-8")
+    try:
+        found = json.loads(given.found.read_text(encoding="utf-8"))
+    except ValueError:
+        parser.error(f"{given.found} is no JSON")
+    if not found.get("ways"):
+        parser.error(f"{given.found} holds no way that was measured")
+    given.plot.write_text(svg(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,25 @@ def test_the_plot_has_a_bar_for_every_way(found: dict, folder: Path) -> None:
     assert {way["label"] for way in found["ways"].values()} <= set(labels)
 
 
+def test_the_plot_has_a_whisker_from_the_slowest_turn_to_the_fastest_and_an_axis_for_both() -> None:
+    way = {"label": "a", "work": "floor", "mp_cpu_s": 10.0, "spread": [5.0, 20.0]}
+    (whisker,) = ElementTree.fromstring(plot.svg({"megapixels": 12, "ways": {"a": way}})).iter(f"{SVG}line")
+    ends = [float(whisker.attrib[end]) for end in ("x1", "x2")]
+    # on an axis of 1 to 100
+    shares = [(end - plot.LEFT) / plot.WIDE for end in ends]
+    assert shares == pytest.approx([math.log10(5) / 2, math.log10(20) / 2], abs=1e-3)
+
+
+def test_ways_of_one_speed_can_be_plotted_and_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    way = {"label": "a", "work": "floor", "mp_cpu_s": 10.0, "spread": [10.0, 10.0]}
+    assert plot.svg({"megapixels": 12, "ways": {"a": way, "b": way}}).count("<line") == 2
+    for text, said in (('{"ways": {}}', "holds no way"), ("{}", "holds no way"), ("", "is no JSON")):
+        (tmp_path / "found.json").write_text(text)
+        with pytest.raises(SystemExit):
+            plot.main([str(tmp_path / "found.json"), str(tmp_path / "plot.svg")])
+        assert f"found.json {said}" in capsys.readouterr().err
+
+
 def test_every_way_has_a_name_of_its_own_and_every_limit_a_ratio(found: dict) -> None:
     assert len({way.name for way in WAYS}) == len({way.label for way in WAYS}) == len(WAYS)
     named = [line.split(",")[0] for line in speed.LIMITS.read_text().splitlines()[1:]]
