@@ -212,7 +212,7 @@ def table(found: Mapping[str, Any], limits: Sequence[Mapping[str, Any]]) -> str:
     held = f"{len(limits)} of {len(ratios(found))} limits judged"
     lines = [f"{head}; {found['machine']}", f"{_weather(ways)}; {held}", ""]
     columns = ("MP/s", "cores", "MP/CPU s", "spread", "x sk-image", "of floor", "MB", "first s", "points off")
-    lines += [f"{'way':46}" + "".join(f"{name:>12}" for name in columns)]
+    lines += [f"{'way':50}" + "".join(f"{name:>12}" for name in columns)]
     for name, way in ways.items():
         points, own = found["agreement"].get(name), _turns(ways, name, "board_cpu_s")
         ratio = over(base, own) if way["work"] == "workload" else []
@@ -229,8 +229,8 @@ def table(found: Mapping[str, Any], limits: Sequence[Mapping[str, Any]]) -> str:
             _cell(way["first_s"], 1),
             _cell(math.nan if points is None else points, 4),
         )
-        lines += [f"{way['label']:46}" + "".join(f"{cell:>12}" for cell in cells)]
-    lines += [f"{_label(name):46}  not measured: {reason}" for name, reason in found["lacking"].items()]
+        lines += [f"{way['label']:50}" + "".join(f"{cell:>12}" for cell in cells)]
+    lines += [f"{_label(name):50}  not measured: {reason}" for name, reason in found["lacking"].items()]
     lines += ["", f"{'limit':34}{'measured':>10}{'spread':>16}{'limit':>10}{'target':>10}"]
     for one in limits:
         verdict = "MISSED" if not one["met"] else "" if one["reached"] else "below its target"

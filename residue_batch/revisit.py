@@ -30,6 +30,7 @@ def open_run(folder: str | Path) -> xr.Dataset:
     """
     path = Path(folder) / "lot.zarr"
     if not path.exists():
+        state(folder)
         raise UsageError(f"{folder} holds no finished run: there is no lot.zarr; run the lot again to finish it")
     import xarray as xr
 

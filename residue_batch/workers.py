@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from multiprocessing import current_process
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -56,6 +57,8 @@ def clients(workers: int | None, cluster: str | Path | Cluster | None, sets: Seq
     """
     if workers is not None and workers < 0:
         raise UsageError(f"workers is {workers}; it may be 0, for this process, or more")
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks, too late for a clear word
+        raise UsageError("a worker has imported the script that started it; begin it with: if __name__ == '__main__':")
     if workers == 0:
         yield None
         return

@@ -142,6 +142,9 @@ def test_a_finished_run_opens_again(finished: tuple[Path, Any]) -> None:
 
 
 def test_a_folder_without_a_run_does_not_open(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no run directory"):
+        residue_batch.open_run(tmp_path / "nope")
+    (tmp_path / "run.json").write_text("{}")
     with pytest.raises(UsageError, match="no finished run"):
         residue_batch.open_run(tmp_path)
 

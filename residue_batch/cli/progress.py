@@ -21,6 +21,8 @@ def progress(*, at_once: bool = True) -> Iterator[Any]:
     """A callback for ``run(on_progress=...)``; the bar is shown at once, or when the first board is known."""
     console = stderr()
     watch = _Bar(console, at_once=at_once) if console.is_terminal else _Lines()
+    if at_once and not console.is_terminal:
+        say("preparing")
     try:
         yield watch.show
     finally:

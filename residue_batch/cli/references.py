@@ -47,6 +47,7 @@ def build(
     """
     from residue_batch import api
 
+    say(f"building a reference from the shots of {lot}; that takes about as long as to measure them")
     built, new = api.build_reference(lot, folder, board_type=board_type, workers=workers, cluster=cluster, sets=sets)
     if as_json:
         write_json({"folder": built.folder, "new": new, **built.provenance, "exit_code": 0})

@@ -84,6 +84,9 @@ gates:
   max_blur_px: {max_blur_px}          # blurrier than the frame
   max_saturated_pct: {max_saturated_pct}   # burnt out
   gain: {gain}       # least and most light against the reference
+  max_light_residual: {max_light_residual}  # what is left when the light is matched
+  min_light_share: {min_light_share}     # share of the board that the match rests on
+  refuse_copies: {refuse_copies}      # before and after may not be one photograph, saved twice
   max_increase_pct: {max_increase_pct}    # more, and before and after are taken for exchanged
   min_observable_pct: {min_observable_pct} # share of the board both shots must show
 
@@ -99,7 +102,8 @@ detection:
 def new_board(name: str) -> str:
     """A commented board type, to be filled in from the top; it loads as it stands."""
     limits = {
-        k: list(v) if isinstance(v, tuple) else v for k, v in (Gates().model_dump() | Detection().model_dump()).items()
+        k: list(v) if isinstance(v, tuple) else str(v).lower() if isinstance(v, bool) else v
+        for k, v in (Gates().model_dump() | Detection().model_dump()).items()
     }
     file = f"configs/boards/{name}.yaml"
     return _BOARD.format(name=quoted(name), file=file, **limits)

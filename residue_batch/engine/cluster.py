@@ -88,18 +88,22 @@ def _local(spec: Cluster, workers: int | None) -> LocalCluster:
     # one thread per worker: the kernels are single-threaded and hold whole photographs
     begin = {"distributed.nanny.pre-spawn-environ": WORKER_ENVIRON, "distributed.worker.preload": [DEAF]}
     with dask.config.set(QUIET | begin):
-        return LocalCluster(
-            n_workers=workers or spec.workers or os.cpu_count(),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            memory_limit=spec.memory_limit,
-            # without a dashboard the scheduler still listens to HTTP
-            dashboard_address=_free(spec.dashboard or "127.0.0.1:0"),
-            scheduler_kwargs={"dashboard": spec.dashboard is not None},
-            worker_dashboard_address="127.0.0.1:0",
-            silence_logs=40,
-        )
+        try:
+            return LocalCluster(
+                n_workers=workers or spec.workers or os.cpu_count(),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                memory_limit=spec.memory_limit,
+                # without a dashboard the scheduler still listens to HTTP
+                dashboard_address=_free(spec.dashboard or "127.0.0.1:0"),
+                scheduler_kwargs={"dashboard": spec.dashboard is not None},
+                worker_dashboard_address="127.0.0.1:0",
+                silence_logs=40,
+            )
+        except RuntimeError as error:
+            remedy = "a script that starts a run begins it with: if __name__ == '__main__':"
+            raise ClusterError(f"the workers did not start ({error}); {remedy}") from None
 
 
 def _free(address: str) -> str:

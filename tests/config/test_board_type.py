@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from residue_batch.config import BoardType, Workflow, canonical, json_schema, load_board_type, new_board, to_yaml
+from residue_batch.config import BoardType, Gates, Workflow, canonical, json_schema, load_board_type, new_board, to_yaml
 from residue_batch.config import yaml as strict
 from residue_batch.config.board_type import Near, Part, Rectangle
 from residue_batch.config.load import absolute
@@ -189,6 +189,12 @@ def test_the_template_loads_as_it_stands_and_fits_the_schema(write: Write, name:
     validator.validate(yaml.safe_load(new_board(name)))
     validator.validate(yaml.safe_load(RICH))
     assert not validator.is_valid(yaml.safe_load(RICH.replace("grow: 2 mm", "grow: 2")))
+
+
+def test_the_template_says_every_gate_and_its_default() -> None:
+    shown = yaml.safe_load(new_board("demo"))["gates"]
+    assert shown.keys() == Gates.model_fields.keys()
+    assert Gates(**shown) == Gates()
 
 
 def test_every_example_in_the_template_can_be_switched_on(write: Write) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -119,3 +121,19 @@ def test_a_local_cluster_without_a_dashboard() -> None:
 
 def test_memory_without_a_limit_is_unknown(client: Client) -> None:
     assert worker_memory(client) == 4 << 30
+
+
+def test_a_script_that_its_workers_import_is_told_how_to_begin(tmp_path: Path) -> None:
+    """Each worker runs the script again, and without the guard would start workers of its own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from residue_batch.config import Cluster\n"
+        "from residue_batch.workers import clients\n"
+        "with clients(1, Cluster(kind='local'), ()) as workers:\n"
+        "    workers()\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    told = ended.stderr.splitlines()
+    assert "begins it with: if __name__ == '__main__'" in told[-1]
+    assert any("a worker has imported the script that started it" in line for line in told)
