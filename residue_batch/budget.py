@@ -35,7 +35,7 @@ from residue_batch.evidence import FINE
 from residue_batch.matching.light import Light
 from residue_batch.matching.light_error import opacity_errors
 from residue_batch.measures.load import noise as noise_below_zero
-from residue_batch.sampling import ENDS
+from residue_batch.sampling import ends
 from residue_batch.tally import ONE, Tally
 
 F64 = NDArray[np.float64]
@@ -129,14 +129,13 @@ def reduction_interval(before: F64, after: F64, estimate: float) -> tuple[float,
     sound = before > 0
     if not math.isfinite(estimate) or sound.mean() < 0.975:
         return math.nan, math.nan
-    low, high = np.percentile(100 * (1 - after[sound] / before[sound]), ENDS)
-    return min(float(low), estimate), max(float(high), estimate)
+    low, high = ends(100 * (1 - after[sound] / before[sound]))
+    return min(low, estimate), max(high, estimate)
 
 
 def difference_interval(before: F64, after: F64) -> tuple[float, float]:
     """95 % interval of ``after - before`` over draws."""
-    low, high = np.percentile(after - before, ENDS)
-    return float(low), float(high)
+    return ends(after - before)
 
 
 def guess_error(before: float, after: float) -> float:

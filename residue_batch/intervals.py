@@ -19,8 +19,8 @@ from residue_batch import budget
 from residue_batch.budget import SOURCES, Budget, difference_interval, reduction_interval
 from residue_batch.evidence import levels_of, width_of
 from residue_batch.program import PHASES, Measured, load_measure
-from residue_batch.sampling import ENDS, block_covariance, sampling_interval, stream
-from residue_batch.tally import ONE, Tally, select
+from residue_batch.sampling import block_covariance, ends, sampling_interval, stream
+from residue_batch.tally import ONE, Tally
 from residue_batch.variables import INTERVALS
 
 COMPONENTS = (
@@ -163,12 +163,12 @@ class _Table:
         self._hidden(region, tally)
         self._areas(region, load, sampling[1:], random)
         error = [math.hypot(a, b) for a, b in zip(load.own, load.belief, strict=True)]
-        return Limits((error[0], error[1]), change, tuple(np.percentile(draws[0], ENDS).tolist()))
+        return Limits((error[0], error[1]), change, ends(draws[0]))
 
     def _load(
         self, region: _Region, tally: Tally, before: float, after: float, sampling: tuple[float, float]
     ) -> Budget:
-        own, whole = ([select(tally, f"{self.primary}/{p}/{k}") for p in PHASES] for k in (region.number, 0))
+        own, whole = ([self._sums(tally, phase, k) for phase in PHASES] for k in (region.number, 0))
         noise = (budget.clean_noise(own[0], whole), budget.clean_noise(own[1], whole[::-1]))
         local = [budget.local_error(sd, region.pixels) for sd in noise]
         white = [float(leverage[self.channels + 5 :].sum()) for leverage in region.leverage]
@@ -187,6 +187,11 @@ class _Table:
             film=share * max(after, 0.0) + base * max(before, 0.0) if self.pair else 0.0,
             guessed=budget.guess_error(before, after) if self.pair else 0.0,
         )
+
+    def _sums(self, tally: Tally, phase: str, region: int) -> Tally:
+        """What the noise of a region is judged by."""
+        start = f"{self.primary}/{phase}/{region}"
+        return {name: tally[f"{start}/{name}"] for name in ("pixels", "negative", "negative_squares")}
 
     def _four(self, name: str, index: int, own: tuple[float, float], sampling: tuple[float, float], *tau: int) -> None:
         for kind, value in zip(INTERVALS, (*own, *sampling), strict=True):

@@ -34,7 +34,7 @@ from residue_batch.evidence import BLOCK, blocks_of, evidence_tile, levels_of, w
 from residue_batch.geometry import Box
 from residue_batch.intervals import COMPONENTS
 from residue_batch.outcome import Record
-from residue_batch.sampling import FEWEST, block_covariance, sampling_interval, stream
+from residue_batch.sampling import ENDS, FEWEST, block_covariance, ends, sampling_interval, stream
 from residue_batch.tally import ONE, merge_all
 from residue_batch.tile import walk
 from residue_batch.variables import INTERVALS
@@ -182,6 +182,11 @@ def test_metal_that_was_cleaned_like_the_rest_is_no_lamp_and_metal_that_was_not_
     # 1000 steps of opacity over 1000 samples too much
     assert lamp[1] == pytest.approx(GLINT * 1000 / 1000 / ONE, rel=0.05)
     assert glare_errors(np.array([0, 0, 0]), np.array([1000, 20000, 2000])) == (0.0, 0.0)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=60))
+def test_the_ends_of_an_interval_are_percentiles_to_the_bit(values: list[float]) -> None:
+    assert ends(np.array(values)) == tuple(np.percentile(np.array(values), ENDS).tolist())
 
 
 def sums(pixels: int, negative: int, noise: float) -> dict[str, np.ndarray]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
 import warnings
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +43,14 @@ QUIET = {
 
 # another run may take the dashboard's port between the look and the opening; the link says which port it became
 warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)
+
+
+def _no_cancellation(record: logging.LogRecord) -> bool:
+    """What Ctrl-C called off is no error, though tornado logs it as one, with a page of traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
+
+
+logging.getLogger("tornado.application").addFilter(_no_cancellation)
 
 STALL_SECONDS = 900.0
 """Without any result for this long, the run stops with what it has; it can be resumed."""

@@ -27,6 +27,8 @@ Mask = NDArray[np.bool_]
 
 _OVERVIEW = 1_500_000  # pixels, about
 _FEATURES = 2000
+_CORNERS = (40, 12)
+"""How much a corner stands out, code values. The best are wanted; faint ones are looked for where there are too few."""
 _MIN_MATCHES = 12
 
 
@@ -159,13 +161,18 @@ def _overview(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
 
 
 def _features(image: NDArray[np.uint8], factor: int, mask: NDArray[np.uint8] | None) -> tuple[F64, Array]:
-    orb = cv2.ORB.create(nfeatures=_FEATURES, scaleFactor=1.2, nlevels=6, fastThreshold=12)
-    points, descriptors = orb.detectAndCompute(image, mask)
+    for threshold in _CORNERS:
+        orb = cv2.ORB.create(nfeatures=_FEATURES, scaleFactor=1.2, nlevels=6, fastThreshold=threshold)
+        points, descriptors = orb.detectAndCompute(image, mask)
+        if len(points) == _FEATURES:
+            break
     if not points or descriptors is None:
         return np.zeros((0, 2)), np.zeros((0, 32), np.uint8)
+    found = np.array([p.pt for p in points], np.float64)
+    # the detector's order hangs on how many corners it has left out
+    order = np.lexsort((found[:, 0], found[:, 1], np.array([p.octave for p in points])))
     # Centres of pixels are integers at both scales.
-    place = (np.array([p.pt for p in points], np.float64) + 0.5) * factor - 0.5
-    return place, descriptors
+    return (found[order] + 0.5) * factor - 0.5, descriptors[order]
 
 
 def _coarse(shot: NDArray[np.uint8], target: Target, seed: int) -> tuple[F64, int, int]:

@@ -46,14 +46,15 @@ def test_help_loads_no_array_library(tmp_path):
     assert call("-c", ask, cwd=tmp_path).stdout.strip() == "set()"
 
 
-def test_a_pipe_gets_plain_lines_with_the_dashboard_first(mixed, tmp_path):
+def test_a_pipe_gets_plain_lines_and_the_dashboard_before_any_board(mixed, tmp_path):
     done = call(
         "-m", "residue_batch.cli", "run", str(mixed.lot), "--workflow", str(mixed.workflow), "--workers", "1",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("dashboard: http")
+    assert lines[0] == "preparing"
+    assert lines[1].startswith("dashboard: http")
     assert any("/3 boards" in line and "refused" in line for line in lines)
     assert "\x1b" not in done.stdout + done.stderr
     assert "\r" not in done.stderr

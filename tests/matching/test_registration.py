@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from residue_batch.errors import Refusal
+from residue_batch.matching import registration
 from residue_batch.matching.registration import register, target_of
 
 
@@ -60,6 +61,21 @@ def test_rotation_and_scale_are_reported_counter_clockwise(bench):
     found = register(shot, target_of(golden, bench.outline))
     assert found.rotation_deg == pytest.approx(4.0, abs=0.02)
     assert found.scale == pytest.approx(0.95, abs=0.001)
+
+
+def test_faint_corners_are_looked_for_only_where_others_are_too_few(bench, haze, monkeypatch):
+    shot = registration.grey(bench.photograph(haze, seed=2)[0])
+
+    def features(*corners: int) -> tuple[np.ndarray, np.ndarray]:
+        monkeypatch.setattr(registration, "_CORNERS", corners)
+        return registration._features(shot, 1, None)
+
+    few = len(features(40)[0])
+    assert len(features(40, 12)[0]) == len(features(12)[0]) > few
+    monkeypatch.setattr(registration, "_FEATURES", few // 8)
+    best, every = features(40, 12), features(12)
+    assert len(best[0]) == few // 8
+    assert all(np.array_equal(a, b) for a, b in zip(best, every, strict=True))
 
 
 def test_the_same_bits_on_every_call_and_through_pickle(bench, haze):
