@@ -33,6 +33,7 @@ from residue_batch.laps import lapped
 from residue_batch.matching.samples import units_of
 from residue_batch.program import AFTER, AS_TAKEN, BEFORE, NO_PHASE, PHASES, Key, Measured, Program, load_measure
 from residue_batch.scene import ignored_bit
+from residue_batch.steps.unmix import LEAST_CONTRAST
 from residue_batch.tally import ONE, Tally, fixed
 from residue_batch.tile import Planes, Sources
 
@@ -45,7 +46,6 @@ FINE = 1 << 20
 """Fixed-point steps of leverages."""
 METAL = 0.15
 """Linear light of every channel above which a clean surface may mirror a lamp."""
-_CONTRAST = 0.3
 
 F32 = NDArray[np.float32]
 
@@ -145,7 +145,7 @@ def _hidden(sources: Sources, tile: Box, planes: Planes, primary: Measured, grid
     rows, columns = np.divmod(at, bits.shape[1])
     points = np.stack([columns * STEP + tile.left + grid[1].start, rows * STEP + tile.top + grid[0].start], 1)
     board, white = _reference(sources, tile, planes, grid, at), sources.scene.white.astype(np.float64)[:, None]
-    sound = np.square(white - board).sum(0) >= _CONTRAST**2 * np.square(white).sum()
+    sound = np.square(white - board).sum(0) >= LEAST_CONTRAST**2 * np.square(white).sum()
     for view in sources.views.values():
         seen, (height, width) = view.transform.apply(points.astype(np.float64)), view.pixels.shape[:2]
         sound &= (seen.min(1) >= 0) & (seen[:, 0] <= width - 1) & (seen[:, 1] <= height - 1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from residue_batch.config import BoardType, Gates
 from residue_batch.errors import Refusal, ResidueError
+from residue_batch.evidence import BLOCK
 from residue_batch.gates import Clock, gate_change, gate_match
 from residue_batch.intervals import Limits, intervals_of
 from residue_batch.matching.light import Light
@@ -43,7 +44,6 @@ INCREASE = "more residue after than before: either the board got worse, or the t
 COMPARE = "look at both photographs; if their file names are exchanged, correct them and run again"
 PAIR_LOD = 5e-3
 """Limit of detection without a clean reference: what the light match of two soiled shots leaves open."""
-BLOCK = 256
 FEW_BLOCKS = 20
 NOISE_FACTOR = 3.0
 

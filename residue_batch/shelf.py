@@ -38,6 +38,7 @@ def shelf(tile: Box, nbytes: int, *, last: bool) -> Shelf | None:
         return None
     if last:
         return found.pop(tile, {})
-    if tile not in found and (len(found) + 1) * nbytes > room:
+    # tiles at the edge are smaller than others
+    if tile not in found and sum(one.pixels for one in (*found, tile)) * nbytes > room * tile.pixels:
         return {}
     return found.setdefault(tile, {})

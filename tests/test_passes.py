@@ -186,6 +186,20 @@ def test_a_shelf_is_there_inside_and_its_last_pass_empties_it() -> None:
         assert shelf(tile, 10, last=False) == {}
 
 
+def test_small_tiles_at_the_edge_do_not_make_large_ones_look_small() -> None:
+    large, other, edge = Box(0, 0, 10, 10), Box(0, 10, 10, 20), Box(0, 20, 10, 22)
+    with shelves(210):
+        for tile in (large, other):
+            shelf(tile, tile.pixels, last=False)[Key("x")] = (tile, np.ones(1))
+        refused = shelf(edge, edge.pixels, last=False)
+        assert refused == {}
+        assert shelf(edge, edge.pixels, last=False) is not refused, "nothing is left for it"
+    with shelves(220):
+        for tile in (large, other, edge):
+            here = shelf(tile, tile.pixels, last=False)
+            assert shelf(tile, tile.pixels, last=False) is here
+
+
 def test_a_tile_for_which_there_is_no_room_leaves_nothing() -> None:
     with shelves(1001):
         first, second, third = (shelf(Box(0, 4 * i, 4, 4 * i + 4), 500, last=False) for i in range(3))

@@ -10,10 +10,10 @@ from pydantic import Field
 from residue_batch.geometry import strips
 from residue_batch.step import Array, Colour, Mask, Raw, White, full_scale, step
 from residue_batch.steps.morphology import Radius, grown, open_, reach
+from residue_batch.steps.unmix import LEAST_CONTRAST
 
 # |W - B|^2 below this: there is no line to be off
 _ALIKE = np.float32(1e-6)
-_SEEN = 0.3  # share of |W|: as for observable
 _SATURATED = 0.94  # code value, of full scale
 
 
@@ -91,7 +91,7 @@ def moved(
         Radius by which what was found is grown.
     """
     scale = float(np.sqrt(np.square(white.astype(np.float64)).sum()))
-    found = _far_off(image, reference, raw, white, above * scale, _SEEN * scale)
+    found = _far_off(image, reference, raw, white, above * scale, LEAST_CONTRAST * scale)
     if not found.any():
         return found
     return grown(np.ascontiguousarray(open_(found, radius=size)), grow)

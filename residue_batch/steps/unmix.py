@@ -13,6 +13,8 @@ from residue_batch.step import Colour, Mask, Plane, White, step
 OPACITY_LIMIT = 4.0
 """Opacities are clipped to +-4: far beyond what can be real, and finite."""
 
+LEAST_CONTRAST = 0.3
+"""Share of |W| by which a clean colour must differ from white for residue to be seen."""
 # |W - B|^2 below this (linear light, 1 = full scale): board and residue look alike
 _ALIKE = 1e-6
 
@@ -47,7 +49,7 @@ def unmix(image: Colour, reference: Colour, white: White) -> Plane:
 
 
 @step(version=1, examples=({}, {"at_least": 0.8}))
-def contrast(reference: Colour, white: White, *, at_least: Annotated[float, Field(ge=0)] = 0.3) -> Mask:
+def contrast(reference: Colour, white: White, *, at_least: Annotated[float, Field(ge=0)] = LEAST_CONTRAST) -> Mask:
     """Pixels on which white residue can be seen: ``|W - B| >= at_least x |W|``.
 
         visible: {step: contrast, at_least: 0.3}

@@ -197,7 +197,7 @@ def test_manifest_rows_that_contradict_each_other_are_refused_board_by_board(wri
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("board,phase,file\n", ["1:13 unknown column 'file'", "1:1 the column path missing"]),
+        ("board,phase,file\n", ["1:13 unknown column 'file'", "1:1 there is no column path"]),
         ("board,phase,pth,path\n", ["1:13 unknown column 'pth' | did you mean 'path'?"]),
         ("board,phase,path,board\n", ["1:18 the column 'board' is given twice"]),
         ("", ["1:1 the columns board, phase, path missing"]),
