@@ -163,7 +163,7 @@ def _columns(header: list[str], source: Source) -> list[Problem]:
             result.append(source.problem(1, row.rfind(name) + 1, f"the column '{name}' is given twice"))
     missing = [c for c in ("board", "phase", "path") if c not in header]
     if missing:
-        message = f"there is no column {' and no column '.join(missing)}"
+        message = f"there is no column {', '.join(missing)}"
         result.append(source.problem(1, 1, message, f"the first line names the columns: {','.join(COLUMNS)}"))
     return result
 

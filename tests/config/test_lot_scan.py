@@ -200,7 +200,7 @@ def test_manifest_rows_that_contradict_each_other_are_refused_board_by_board(wri
         ("board,phase,file\n", ["1:13 unknown column 'file'", "1:1 there is no column path"]),
         ("board,phase,pth,path\n", ["1:13 unknown column 'pth' | did you mean 'path'?"]),
         ("board,phase,path,board\n", ["1:18 the column 'board' is given twice"]),
-        ("", ["1:1 the columns board, phase, path missing"]),
+        ("", ["1:1 there is no column board, phase, path"]),
         (
             'board,phase,path,sha256\n"a\nb",before,x.png,\nb,befor,y.png,\nc,after,,\nd,after,z.png,12\ne,after\n',
             [
