@@ -93,7 +93,8 @@ def status(folder: str | Path) -> dict[str, Any]:
         "status": shown,
         "being_written": writing,
         "boards": counts.get("boards"),
-        "done": counts["boards"] if shown == "finished" else done,
+        # a board of which a shot has gone since may have a record too
+        "done": counts["boards"] if shown == "finished" else min(done, counts.get("boards", done)),
         "recorded": len(kept),
         "refused": counts.get("refused", refused),
         "damaged_records": damaged,
